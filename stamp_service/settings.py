@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from stamp_service.errors import ConfigurationError
 
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     """Everything that can be configured; see `doc/configuration.md` for the same as a table."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True
     )
 
     # Where things are
@@ -187,11 +187,13 @@ _FOREIGN = ("STAMP_TEST_",)
 
 def _refuse_unknown_names(environment: Mapping[str, str]) -> None:
     known = environment_names()
+    without_prefix = {name.removeprefix(PREFIX): name for name in known}
     for name in sorted(environment):
-        if not name.startswith(PREFIX) or name in known or name.startswith(_FOREIGN):
+        upper = name.upper()  # pydantic-settings reads names in any case
+        if not upper.startswith(PREFIX) or upper in known or upper.startswith(_FOREIGN):
             continue
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        raise ConfigurationError(f"Unknown setting {name}. Did you mean {close[0]}?")
+        close = difflib.get_close_matches(upper.removeprefix(PREFIX), without_prefix, n=1, cutoff=0.0)
+        raise ConfigurationError(f"Unknown setting {name}. Did you mean {without_prefix[close[0]]}?")
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -222,6 +224,9 @@ def load_settings(**overrides: object) -> Settings:
             for item in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"Settings: {details}") from None
+    except SettingsError:
+        # Its message repeats no value; the one setting that is read as JSON is the one that can raise it.
+        raise ConfigurationError("Settings: STAMP_BUCKETS: Input should be JSON") from None
 
 
 def share_metrics_dir(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a survey definition says, and what can be asked of it."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -23,7 +24,10 @@ _KEY_FIELD = re.compile(r"\{(alert_id|object_id)(?::(reversed|\.\d+))?\}")
 
 
 def _check_pattern(pattern: str) -> str:
-    re.compile(pattern)
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r}: {error}") from None
     return pattern
 
 
@@ -172,6 +176,11 @@ class Survey(_Part):
     def cutout_roots(self) -> frozenset[str]:
         """Top-level fields of the record that carry cutouts."""
         return frozenset(path.split(".")[0] for cutout in self.cutouts.values() for path in cutout.fields)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the definition: what was drawn by another definition is another picture."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=8).hexdigest()
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
