@@ -1,0 +1,86 @@
+"""The stores that the settings name, in the order in which each survey is looked up."""
+
+from collections.abc import Mapping
+
+from stamp_service.errors import ConfigurationError
+from stamp_service.settings import Settings
+from stamp_service.stores.local import LocalStore
+from stamp_service.stores.mars import MarsPatience, MarsStore
+from stamp_service.stores.protocol import Store
+from stamp_service.stores.s3 import S3Store
+from stamp_service.stores.s3_clients import S3Access
+from stamp_service.surveys import Survey, Surveys
+
+
+def open_local(settings: Settings) -> LocalStore:
+    """Open the local directory.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Returns
+    -------
+    LocalStore
+        The store, made if it did not exist.
+    """
+    return LocalStore(settings.data_dir / "alerts", settings.max_packet_bytes)
+
+
+def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
+    """Open every store that some survey is resolved from; surveys share them.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys.
+
+    Returns
+    -------
+    mapping of str to tuple of Store
+        The stores of each survey, in the order of its `stores`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a survey has no store at all.
+    """
+    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    archived = [survey for survey in surveys.values() if "archive" in survey.stores]
+    local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
+    s3 = _open_s3(settings, buckets) if buckets else None
+    mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
+
+    def order(survey: Survey) -> tuple[Store, ...]:
+        named = {"archive": s3 if survey.name in buckets else local, "mars": mars}
+        stores = tuple(store for name in survey.stores if (store := named[name]) is not None)
+        if not stores:
+            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set.")
+        return stores
+
+    return {survey.name: order(survey) for survey in surveys.values()}
+
+
+def _open_s3(settings: Settings, buckets: Mapping[str, str]) -> S3Store:
+    access = S3Access(
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        connect_timeout_s=settings.s3_connect_timeout_s,
+        read_timeout_s=settings.s3_read_timeout_s,
+    )
+    return S3Store(buckets, access, attempts=settings.s3_attempts, max_packet_bytes=settings.max_packet_bytes)
+
+
+def _open_mars(settings: Settings, url: str) -> MarsStore:
+    patience = MarsPatience(
+        connect_timeout_s=settings.mars_connect_timeout_s,
+        read_timeout_s=settings.mars_read_timeout_s,
+        total_timeout_s=settings.mars_total_timeout_s,
+        attempts=settings.mars_attempts,
+    )
+    return MarsStore(
+        url, settings.mars_packet_hosts, patience=patience, max_packet_bytes=settings.max_packet_bytes
+    )
