@@ -1,0 +1,355 @@
+"""An alert: a packet read the way its survey's definition says."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from stamp_service.errors import CutoutAbsent, PacketCorrupt, TooLarge
+from stamp_service.packets.packet import MAX_PACKET_BYTES, Packet, SchemaLookup
+from stamp_service.packets.plans import Group
+from stamp_service.surveys import Kind, Survey, Surveys
+
+# Modified Julian date 0, as a Julian date.
+_MJD_EPOCH_JD = 2400000.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an index or a page shows of an alert; None where the packet does not say.
+
+    Parameters
+    ----------
+    time_mjd : float or None
+        Time of the measurement, modified Julian date, in the survey's own time scale.
+    ra_deg : float or None
+        Right ascension, ICRS, degrees.
+    dec_deg : float or None
+        Declination, ICRS, degrees.
+    band : str or None
+        The band's name.
+    magnitude : float or None
+        Magnitude, where the survey measures magnitudes.
+    flux_njy : float or None
+        Flux in nJy, where the survey measures fluxes.
+    """
+
+    time_mjd: float | None
+    ra_deg: float | None
+    dec_deg: float | None
+    band: str | None
+    magnitude: float | None
+    flux_njy: float | None
+
+
+class Alert:
+    """An alert whose id has to be the one its packet holds.
+
+    The packet is believed to be of another alert until its id was read, which happens together with the
+    first thing that is asked of it.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey's definition.
+    packet : Packet
+        The packet.
+    alert_id : str
+        The id that the packet should have.
+    """
+
+    __slots__ = ("_object_id", "_verified", "alert_id", "packet", "survey")
+
+    def __init__(self, survey: Survey, packet: Packet, alert_id: str) -> None:
+        self.survey = survey
+        self.packet = packet
+        self.alert_id = alert_id
+        self._object_id: object = None
+        self._verified = False
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of the object; None where the survey gave none.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet's object id does not look like one of the survey's, or it is of another alert.
+        """
+        if not self._verified:
+            self._read()
+        text = id_text(self._object_id)
+        if self._object_id is None or (text is not None and self.survey.object_id.matches(text)):
+            return text
+        raise self._corrupt(f"the packet's object id is not one of {self.survey.name}'s")
+
+    def cutout(self, kind: Kind) -> bytes:
+        """Read one cutout and decode nothing else.
+
+        Parameters
+        ----------
+        kind : str
+            Which.
+
+        Returns
+        -------
+        bytes
+            The FITS file as it stands in the packet, gzipped or not.
+
+        Raises
+        ------
+        CutoutAbsent
+            If the alert was published without it.
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        if kind not in self.survey.cutouts:
+            raise CutoutAbsent(f"{self.survey.name} publishes no {kind} cutouts")
+        data = self._cutout_bytes(kind, self._read(self.survey.cutouts[kind].fields)[0])
+        if data is None:
+            raise CutoutAbsent(f"{self.survey.name} alert {self.alert_id} was published without a {kind} cutout")
+        return data
+
+    def cutouts(self) -> dict[Kind, bytes]:
+        """Read all cutouts in one pass.
+
+        Returns
+        -------
+        dict of str to bytes
+            The FITS files of the kinds that the alert was published with.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        kinds = self.survey.kinds
+        values = self._read(*(self.survey.cutouts[kind].fields for kind in kinds))
+        read = {kind: self._cutout_bytes(kind, value) for kind, value in zip(kinds, values, strict=True)}
+        return {kind: data for kind, data in read.items() if data is not None}
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """List the cutouts that the alert was published with.
+
+        Returns
+        -------
+        tuple of str
+            In the order science, template, difference.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        return tuple(self.cutouts())
+
+    def record(self) -> dict[str, Any]:
+        """Decode everything but the cutouts.
+
+        Returns
+        -------
+        dict
+            Field names to values, as the survey names them.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        if not self._verified:
+            self._read()
+        return self._named(lambda: self.packet.record(without=self.survey.cutout_roots))
+
+    def summary(self) -> Summary:
+        """Read time, position, band and brightness in one pass.
+
+        Returns
+        -------
+        Summary
+            None for what the packet does not say.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        survey = self.survey
+        time, ra, dec, band, magnitude, flux = self._read(
+            survey.time.fields,
+            survey.position.ra,
+            survey.position.dec,
+            survey.band.fields,
+            survey.photometry.magnitude,
+            survey.photometry.flux,
+        )
+        time_mjd = _number(time)
+        if time_mjd is not None and survey.time.format == "jd":
+            time_mjd -= _MJD_EPOCH_JD
+        return Summary(
+            time_mjd=time_mjd,
+            ra_deg=_number(ra),
+            dec_deg=_number(dec),
+            band=None if band is None else survey.band.names.get(str(band), str(band)),
+            magnitude=_number(magnitude),
+            flux_njy=_number(flux),
+        )
+
+    def _read(self, *groups: Group) -> list[object]:
+        """Read values, and the ids with them as long as they were not compared."""
+        if self._verified:
+            return self._named(lambda: self.packet.get_many(groups))
+        ids = (self.survey.alert_id.fields, self.survey.object_id.fields)
+        found, self._object_id, *values = self._named(lambda: self.packet.get_many((*ids, *groups)))
+        if id_text(found) != self.alert_id:
+            raise self._corrupt("the packet is of another alert")
+        self._verified = True
+        return values
+
+    def _cutout_bytes(self, kind: Kind, value: object) -> bytes | None:
+        # Some writers fill in nothing for a cutout that there is not.
+        if value is None or value == b"":
+            return None
+        if not isinstance(value, bytes):
+            raise self._corrupt(f"the packet's {kind} cutout is not bytes")
+        return value
+
+    def _named(self, read: Callable[[], T]) -> T:
+        """Let errors say which alert they are about."""
+        try:
+            return read()
+        except PacketCorrupt as error:
+            raise self._corrupt(str(error)) from None
+        except TooLarge as error:
+            raise TooLarge(f"{self.survey.name} alert {self.alert_id}: {error}") from None
+
+    def _corrupt(self, reason: str) -> PacketCorrupt:
+        return PacketCorrupt(f"{self.survey.name} alert {self.alert_id}: {reason}")
+
+
+def id_text(value: object) -> str | None:
+    """Write an id as text.
+
+    Parameters
+    ----------
+    value : object
+        What a packet holds.
+
+    Returns
+    -------
+    str or None
+        The text; None for what cannot be an id.
+    """
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def open_alert(
+    survey: Survey,
+    alert_id: str,
+    data: bytes,
+    schemas: SchemaLookup | None = None,
+    max_bytes: int = MAX_PACKET_BYTES,
+) -> Alert:
+    """Open the packet of an alert whose survey and id are known.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey's definition.
+    alert_id : str
+        The id that was asked for.
+    data : bytes
+        The packet.
+    schemas : SchemaLookup, optional
+        Where schemas of wire-format packets come from.
+    max_bytes : int
+        Most bytes of the packet, as it came and after each decompression.
+
+    Returns
+    -------
+    Alert
+        The alert; whether the packet is of this alert shows when something is read from it.
+
+    Raises
+    ------
+    PacketCorrupt
+        If the bytes are not a packet.
+    TooLarge
+        If it is larger than `max_bytes`.
+    StoreUnavailable
+        If its schema could not be looked up.
+    """
+    try:
+        packet = Packet.parse(data, schemas, max_bytes)
+    except PacketCorrupt as error:
+        raise PacketCorrupt(f"{survey.name} alert {alert_id}: {error}") from None
+    except TooLarge as error:
+        raise TooLarge(f"{survey.name} alert {alert_id}: {error}") from None
+    return Alert(survey, packet, alert_id)
+
+
+def _alert_id_in(survey: Survey, packet: Packet) -> str | None:
+    """Find the alert id, if the packet is built like one of this survey's."""
+    parts = (survey.alert_id.fields, survey.object_id.fields, survey.position.ra, survey.position.dec)
+    if not all(packet.has(*paths) for paths in parts):
+        return None
+    alert_id, object_id = packet.get_many(parts[:2])
+    text = id_text(alert_id)
+    if text is None or not survey.alert_id.matches(text):
+        return None
+    if survey.alert_id.type == "int64" and not isinstance(alert_id, int):
+        return None
+    other = id_text(object_id)
+    if object_id is not None and (other is None or not survey.object_id.matches(other)):
+        return None
+    return text
+
+
+def recognise(
+    surveys: Surveys,
+    data: bytes,
+    schemas: SchemaLookup | None = None,
+    max_bytes: int = MAX_PACKET_BYTES,
+) -> Alert:
+    """Open a packet of unknown survey: the first whose fields and ids it has.
+
+    Parameters
+    ----------
+    surveys : Surveys
+        The definitions, in the order they are tried.
+    data : bytes
+        The packet.
+    schemas : SchemaLookup, optional
+        Where schemas of wire-format packets come from.
+    max_bytes : int
+        Most bytes of the packet, as it came and after each decompression.
+
+    Returns
+    -------
+    Alert
+        The alert, of the survey that recognised it.
+
+    Raises
+    ------
+    PacketCorrupt
+        If the bytes are not a packet, or not one of any survey.
+    TooLarge
+        If it is larger than `max_bytes`.
+    StoreUnavailable
+        If its schema could not be looked up.
+    """
+    packet = Packet.parse(data, schemas, max_bytes)
+    for survey in surveys.values():
+        alert_id = _alert_id_in(survey, packet)
+        if alert_id is not None:
+            return Alert(survey, packet, alert_id)
+    raise PacketCorrupt(f"the packet is not an alert of {', '.join(surveys)}")
