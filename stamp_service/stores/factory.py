@@ -58,7 +58,7 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
         named = {"archive": s3 if survey.name in buckets else local, "mars": mars}
         stores = tuple(store for name in survey.stores if (store := named[name]) is not None)
         if not stores:
-            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set.")
+            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
         return stores
 
     return {survey.name: order(survey) for survey in surveys.values()}

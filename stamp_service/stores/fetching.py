@@ -247,7 +247,7 @@ class Fetcher:
 
     def _read(self, response: requests.Response, limit_bytes: int) -> Answer:
         if response.status_code in _WORTH_REPEATING:
-            error = StoreUnavailable(f"{self._who} failed with status {response.status_code}.")
+            error = StoreUnavailable(f"{self._who} failed with status {response.status_code}")
             raise Transient(error, pause_s=_retry_after_s(response))
         announced = response.headers.get("Content-Length", "")
         body = bytearray()
@@ -258,20 +258,20 @@ class Fetcher:
                     break
             else:
                 return Answer(response.status_code, bytes(body))
-        raise TooLarge(f"What {self._who} sent is larger than {limit_bytes} bytes.")
+        raise TooLarge(f"what {self._who} sent is larger than {limit_bytes} bytes")
 
     def _too_late(self) -> StoreTimeout:
-        return StoreTimeout(f"{self._who} did not answer in time.")
+        return StoreTimeout(f"{self._who} did not answer in time")
 
     def _explain(self, error: Exception) -> Exception:
         """Turn what `requests` and `urllib3` raise into the house's errors."""
         if isinstance(error, Refused):
-            return StoreUnavailable(f"{self._who} could not be asked: {error}.")
+            return StoreUnavailable(f"{self._who} could not be asked: {error}")
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
             return Transient(self._too_late())
         if isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError):
-            return Transient(StoreUnavailable(f"The connection to {self._who} failed."))
-        return StoreUnavailable(f"{self._who} could not be asked.")
+            return Transient(StoreUnavailable(f"the connection to {self._who} failed"))
+        return StoreUnavailable(f"{self._who} could not be asked")
 
 
 def _retry_after_s(response: requests.Response) -> float:

@@ -112,9 +112,9 @@ class LocalStore:
         try:
             packet = self._read(self._path(survey, alert_id), alert_id)
         except OSError as error:
-            raise StoreUnavailable("The local store could not be read.") from error
+            raise StoreUnavailable("the local store could not be read") from error
         if packet is None:
-            raise AlertNotFound(f"There is no {survey.name} alert {alert_id}.")
+            raise AlertNotFound(f"there is no {survey.name} alert {alert_id}")
         return packet
 
     def _read(self, path: Path, alert_id: str) -> bytes | None:
@@ -166,10 +166,10 @@ class LocalStore:
                 there = packet if stored else self._read(path, alert_id)
             _sync(path.parent)
         except OSError as error:
-            reason = " Its file system has no hard links." if error.errno in _NO_LINKS else ""
-            raise StoreUnavailable(f"The local store could not be written to.{reason}") from error
+            reason = ": its file system has no hard links" if error.errno in _NO_LINKS else ""
+            raise StoreUnavailable(f"the local store could not be written to{reason}") from error
         if there != packet:
-            raise PacketConflict(f"A different packet of {survey.name} alert {alert_id} is stored already.")
+            raise PacketConflict(f"a different packet of {survey.name} alert {alert_id} is stored already")
         return stored
 
     def _link(self, packet: bytes, path: Path) -> bool:
@@ -212,7 +212,7 @@ class LocalStore:
         try:
             return list(islice(self._walk(self._root / survey.name), limit))
         except OSError as error:
-            raise StoreUnavailable("The local store could not be read.") from error
+            raise StoreUnavailable("the local store could not be read") from error
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored, of any survey.
@@ -231,7 +231,7 @@ class LocalStore:
             surveys = [Path(entry.path) for entry in os.scandir(self._root) if entry.is_dir()]
             return not any(True for survey in surveys for _ in self._walk(survey))
         except OSError as error:
-            raise StoreUnavailable("The local store could not be read.") from error
+            raise StoreUnavailable("the local store could not be read") from error
 
     def _walk(self, folder: Path) -> Iterator[str]:
         if not folder.is_dir():
@@ -253,7 +253,7 @@ class LocalStore:
         try:
             os.scandir(self._root).close()
         except OSError as error:
-            raise StoreUnavailable("The local store could not be read.") from error
+            raise StoreUnavailable("the local store could not be read") from error
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

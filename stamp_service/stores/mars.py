@@ -107,42 +107,42 @@ class MarsStore:
             If the packet exceeds the limit.
         """
         deadline = time.monotonic() + self._patience.total_timeout_s
-        results = self._look_up(alert_id, deadline)
-        missing = AlertNotFound(f"There is no {survey.name} alert {alert_id}.")
+        results = self._look_up(alert_id, deadline, self._patience.attempts)
+        missing = AlertNotFound(f"there is no {survey.name} alert {alert_id}")
         if not results:
             raise missing
         result = results[0]
         if len(results) > 1 or not isinstance(result, dict) or str(result.get("candid")) != alert_id:
-            raise StoreUnavailable("MARS answered with other alerts than it was asked for.")
+            raise StoreUnavailable("MARS answered with other alerts than it was asked for")
         if object_id is not None and result.get("objectId") != object_id:
             raise missing
         return self._download(result.get("avro"), deadline)
 
-    def _look_up(self, alert_id: str, deadline: float) -> list[Any]:
+    def _look_up(self, alert_id: str, deadline: float, attempts: int) -> list[Any]:
         query = {"candid": alert_id, "format": "json"}
         try:
             answer = persist(
                 lambda _: self._fetcher().fetch(
                     self._url, self._own_host, limit_bytes=_MAX_LOOKUP_BYTES, deadline=deadline, params=query
                 ),
-                self._patience.attempts,
+                attempts,
                 deadline,
             )
         except TooLarge as error:
-            raise StoreUnavailable("MARS answered with more than a look-up can be.") from error
+            raise StoreUnavailable("MARS answered with more than a look-up can be") from error
         if answer.status != 200:  # ok
-            raise StoreUnavailable(f"MARS answered with status {answer.status}.")
+            raise StoreUnavailable(f"MARS answered with status {answer.status}")
         try:
             results = orjson.loads(answer.body)["results"]
         except (ValueError, TypeError, KeyError) as error:
-            raise StoreUnavailable("MARS answered with something that is not its JSON.") from error
+            raise StoreUnavailable("MARS answered with something that is not its JSON") from error
         if not isinstance(results, list):
-            raise StoreUnavailable("MARS answered with something that is not its JSON.")
+            raise StoreUnavailable("MARS answered with something that is not its JSON")
         return results
 
     def _download(self, address: object, deadline: float) -> bytes:
         if not isinstance(address, str):
-            raise StoreUnavailable("MARS named no address of the packet.")
+            raise StoreUnavailable("MARS named no address of the packet")
         answer = persist(
             lambda _: self._fetcher().fetch(
                 address, self._packet_hosts, limit_bytes=self._max_packet_bytes, deadline=deadline
@@ -151,7 +151,7 @@ class MarsStore:
             deadline,
         )
         if answer.status != 200:  # ok
-            raise StoreUnavailable(f"MARS names a packet that cannot be fetched: status {answer.status}.")
+            raise StoreUnavailable(f"MARS names a packet that cannot be fetched: status {answer.status}")
         return answer.body
 
     def put(self, survey: Survey, alert_id: str, packet: bytes, object_id: str | None = None) -> bool:  # noqa: ARG002 - the protocol's
@@ -178,7 +178,7 @@ class MarsStore:
         StoreUnavailable
             Always.
         """
-        raise StoreUnavailable("MARS cannot be written to.")
+        raise StoreUnavailable("MARS cannot be written to")
 
     def check(self) -> None:
         """Find out whether MARS answers look-ups.
@@ -188,7 +188,7 @@ class MarsStore:
         StoreUnavailable
             If it does not.
         """
-        self._look_up(_PROBE, time.monotonic() + self._patience.total_timeout_s)
+        self._look_up(_PROBE, time.monotonic() + self._patience.total_timeout_s, attempts=1)
 
     def close(self) -> None:
         """Close this process's connections."""

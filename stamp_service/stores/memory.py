@@ -52,7 +52,7 @@ class MemoryStore:
         """
         packet = self._packets.get((survey.name, alert_id))
         if packet is None:
-            raise AlertNotFound(f"There is no {survey.name} alert {alert_id}.")
+            raise AlertNotFound(f"there is no {survey.name} alert {alert_id}")
         check_packet_size(alert_id, len(packet), self._max_packet_bytes)
         return packet
 
@@ -89,7 +89,7 @@ class MemoryStore:
                 self._packets[survey.name, alert_id] = bytes(packet)
                 return True
         if there != packet:
-            raise PacketConflict(f"A different packet of {survey.name} alert {alert_id} is stored already.")
+            raise PacketConflict(f"a different packet of {survey.name} alert {alert_id} is stored already")
         return False
 
     def check(self) -> None:

@@ -116,4 +116,4 @@ def check_packet_size(alert_id: str, size_bytes: int, limit_bytes: int) -> None:
         If it is larger.
     """
     if size_bytes > limit_bytes:
-        raise TooLarge(f"The packet of alert {alert_id} is larger than {limit_bytes} bytes.")
+        raise TooLarge(f"the packet of alert {alert_id} is larger than {limit_bytes} bytes")

@@ -134,7 +134,7 @@ class S3Store:
         try:
             return self._clients()
         except BotoCoreError as error:
-            raise StoreUnavailable("S3 could not be asked: its configuration or credentials are wrong.") from error
+            raise StoreUnavailable("S3 could not be asked: its configuration or credentials are wrong") from error
 
     def put(self, survey: Survey, alert_id: str, packet: bytes, object_id: str | None = None) -> bool:
         """Store a packet unless it is there.
@@ -188,7 +188,7 @@ class S3Store:
         except AlertNotFound:
             return False
         if there != packet:
-            raise PacketConflict(f"A different packet of {survey.name} alert {alert_id} is stored already.")
+            raise PacketConflict(f"a different packet of {survey.name} alert {alert_id} is stored already")
         return True
 
     def check(self) -> None:
@@ -233,15 +233,15 @@ def _explained(survey_name: str, alert_id: str) -> Iterator[None]:
     except ClientError as error:
         raise _explain_answer(error, survey_name, alert_id) from error
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise StoreUnavailable("S3 could not be asked: there are no valid AWS credentials.") from error
+        raise StoreUnavailable("S3 could not be asked: there are no valid AWS credentials") from error
     except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise Transient(StoreTimeout("S3 did not answer in time.")) from error
+        raise Transient(StoreTimeout("S3 did not answer in time")) from error
     except IncompleteReadError as error:
-        raise Transient(StoreUnavailable("S3 cut its answer short.")) from error
+        raise Transient(StoreUnavailable("S3 cut its answer short")) from error
     except (S3ConnectionError, HTTPClientError) as error:
-        raise Transient(StoreUnavailable("The connection to S3 failed.")) from error
+        raise Transient(StoreUnavailable("the connection to S3 failed")) from error
     except BotoCoreError as error:
-        raise StoreUnavailable("S3 could not be asked: its configuration is wrong.") from error
+        raise StoreUnavailable("S3 could not be asked: its configuration is wrong") from error
 
 
 def _explain_answer(error: ClientError, survey_name: str, alert_id: str) -> Exception:
@@ -250,15 +250,18 @@ def _explain_answer(error: ClientError, survey_name: str, alert_id: str) -> Exce
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     bucket = f"the bucket of {survey_name}"
     if code == "NoSuchKey":
-        return AlertNotFound(f"There is no {survey_name} alert {alert_id}.")
+        return AlertNotFound(f"there is no {survey_name} alert {alert_id}")
     if code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Transient(StoreUnavailable("S3 asks for fewer requests."), pause_s=0.2)
+        return Transient(StoreUnavailable("S3 asks for fewer requests"), pause_s=0.2)
     # The last two: another writer was faster, and the next attempt sees what it wrote.
     if status >= 500 or code in {"RequestTimeout", "PreconditionFailed", "ConditionalRequestConflict"}:
-        return Transient(StoreUnavailable(f"S3 failed with status {status} for {bucket}."))
+        return Transient(StoreUnavailable(f"S3 failed with status {status} for {bucket}"))
     if code == "NoSuchBucket":
-        return StoreUnavailable(f"S3 does not have {bucket}.")
-    how = "refused the credentials" if code in _BAD_CREDENTIALS else "denied access"
-    return StoreUnavailable(
-        f"S3 {how if status == HTTPStatus.FORBIDDEN else f'answered with status {status}'} for {bucket}."
-    )
+        return StoreUnavailable(f"S3 does not have {bucket}")
+    if status == HTTPStatus.FORBIDDEN:
+        return StoreUnavailable(
+            f"S3 refused the credentials for {bucket}"
+            if code in _BAD_CREDENTIALS
+            else f"S3 denied access to {bucket}"
+        )
+    return StoreUnavailable(f"S3 answered with status {status} for {bucket}")

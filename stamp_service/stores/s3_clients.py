@@ -152,7 +152,7 @@ def open_clients(access: S3Access) -> S3Clients:
     session = boto3.Session(botocore_session=core, region_name=core.get_config_variable("region") or access.region)
     credentials = session.get_credentials()
     if credentials is None:
-        raise StoreUnavailable("S3 could not be asked: no AWS credentials are configured.")
+        raise StoreUnavailable("S3 could not be asked: no AWS credentials are configured")
     client = session.client(
         "s3",
         endpoint_url=access.endpoint_url,

@@ -99,7 +99,7 @@ class FolderSchemas:
             try:
                 known = self._known[schema_id] = self._read(schema_id)
             except (OSError, PacketCorrupt) as error:
-                raise StoreUnavailable(f"Schema {schema_id} in the schema folder cannot be read.") from error
+                raise StoreUnavailable(f"schema {schema_id} in the schema folder cannot be read") from error
         return known
 
     def _read(self, schema_id: int) -> Schema:
@@ -108,7 +108,7 @@ class FolderSchemas:
             return read_schema(whole.read_bytes())
         namespace = rubin_namespace(schema_id)
         if not (self._folder / f"{namespace}.alert{_SUFFIX}").is_file():
-            raise NotFound(f"There is no schema {schema_id}.")
+            raise NotFound(f"there is no schema {schema_id}")
         parts = sorted(self._folder.glob(f"{namespace}.*{_SUFFIX}"))
         return assemble_schema([read_schema(part.read_bytes()) for part in parts], f"{namespace}.alert")
 
@@ -128,7 +128,7 @@ class RegistrySchemas:
         self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
         self._rules = HostRules([host_of(url)])
         self._fetcher = PerProcess(
-            lambda: Fetcher("The schema registry", self._rules, _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+            lambda: Fetcher("the schema registry", self._rules, _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
         )
         self._known: dict[int, Schema] = {}
         self._absent: dict[int, float] = {}
@@ -157,7 +157,7 @@ class RegistrySchemas:
         known = self._known.get(schema_id)
         if known is not None:
             return known
-        absent = NotFound(f"There is no schema {schema_id}.")
+        absent = NotFound(f"there is no schema {schema_id}")
         if self._absent.get(schema_id, 0.0) > time.monotonic():
             raise absent
         found = self._ask(schema_id)
@@ -176,7 +176,7 @@ class RegistrySchemas:
     def _ask(self, schema_id: int) -> Schema | None:
         deadline = time.monotonic() + _TOTAL_TIMEOUT_S
         url = f"{self._url.rstrip('/')}/schemas/ids/{schema_id}"
-        nonsense = StoreUnavailable("The schema registry answered with something that is not a schema.")
+        nonsense = StoreUnavailable("the schema registry answered with something that is not a schema")
         try:
             answer = persist(
                 lambda _: self._fetcher().fetch(
@@ -245,7 +245,7 @@ class SchemaChain:
                 continue
             except StoreUnavailable as error:
                 failure = failure or error
-        raise failure or NotFound(f"There is no schema {schema_id}.")
+        raise failure or NotFound(f"there is no schema {schema_id}")
 
 
 def open_schemas(settings: Settings) -> SchemaChain:
@@ -303,7 +303,7 @@ def import_schema(file: Path, folder: Path) -> str:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreUnavailable("The schema could not be copied into the schema folder.") from error
+        raise StoreUnavailable("the schema could not be copied into the schema folder") from error
     return name
 
 

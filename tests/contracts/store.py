@@ -148,7 +148,8 @@ def assert_unavailable(call, *, kind=StoreUnavailable, says=""):
     assert type(caught.value) is kind, repr(caught.value)
     message = str(caught.value)
     assert says in message
-    assert message.endswith(".")
+    assert message
+    assert not message.endswith(".")
     for leak in ("http", "/", "Traceback", "Error(", "0x", "127.0.0.1"):
         assert leak not in message
     return caught.value

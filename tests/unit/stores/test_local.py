@@ -1,3 +1,5 @@
+"""The local directory: layout, durability, races between threads and processes, faults of the disk."""
+
 import json
 import os
 import re

@@ -1,3 +1,5 @@
+"""The store in memory keeps what every store promises."""
+
 import pytest
 
 from stamp_service.stores import MemoryStore
