@@ -122,7 +122,7 @@ class Orientation(_Part):
     """Which way up the survey publishes its stamps, and what says where north is.
 
     `north` is `wcs` (the header's WCS, TAN where it names no projection), a header card with the position
-    angle in degrees of the rows' axis, or `none`.
+    angle in degrees of the rows' axis, for headers without a WCS, or `none`.
     """
 
     row0: Literal["top", "bottom"]

@@ -1,0 +1,30 @@
+"""Write the colour maps that ship with the project: `python .ci/palettes.py`.
+
+The palettes are samples of all of matplotlib's colour maps, taken from the installed matplotlib and shipped as
+data under its licence (PSF-based; some maps came to it from elsewhere, such as ColorBrewer, under similarly free
+ones).
+
+A palette has 255 colours, because entry 0 of a stamp's palette is *no data*. They stand at equal steps from the
+map's first colour to its last. Reversed maps (`_r`) are not stored. Stored are the differences between
+neighbouring colours, one channel after the other, which compresses to a sixth of the plain colours.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+TARGET = Path(__file__).resolve().parents[1] / "stamp_service" / "images" / "palettes.npz"
+
+
+def main() -> None:
+    names = sorted(name for name in mpl.colormaps if not name.endswith("_r"))
+    steps = np.linspace(0, 1, 255)
+    palettes = np.stack([mpl.colormaps[name](steps, bytes=True)[:, :3].T for name in names])
+    differences = np.diff(palettes, axis=2, prepend=np.uint8(0))
+    np.savez_compressed(TARGET, names=np.array(names), differences=differences)
+    print(f"{TARGET.name}: {len(names)} maps, {TARGET.stat().st_size} bytes, matplotlib {mpl.__version__}")
+
+
+if __name__ == "__main__":
+    main()

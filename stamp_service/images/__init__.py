@@ -1,0 +1,48 @@
+"""From a cutout's bytes to a stamp, and from a stamp to a picture; pixels know nothing of HTTP."""
+
+from stamp_service.images.arrays import to_json, to_lists, to_npy
+from stamp_service.images.colormaps import colormap_names
+from stamp_service.images.compression import gunzip_cutout, gzip_cutout
+from stamp_service.images.drawing import (
+    DEFAULT_SIZE_PX,
+    LARGEST_SCALE,
+    LARGEST_SIZE_PX,
+    Flip,
+    Orient,
+    Style,
+    default_style,
+    draw_png,
+)
+from stamp_service.images.fits import Stamp, decode_stamp
+from stamp_service.images.packing import pack_fits
+from stamp_service.images.png import add_text
+from stamp_service.images.png import add_text
+from stamp_service.images.sheets import DEFAULT_TILE_PX, Rectangle, Tile, draw_contact_sheet
+from stamp_service.images.triptych import draw_triptych
+
+__all__ = [
+    "DEFAULT_SIZE_PX",
+    "DEFAULT_TILE_PX",
+    "LARGEST_SCALE",
+    "LARGEST_SIZE_PX",
+    "Flip",
+    "Orient",
+    "Rectangle",
+    "Stamp",
+    "Style",
+    "Tile",
+    "add_text",
+    "add_text",
+    "colormap_names",
+    "decode_stamp",
+    "default_style",
+    "draw_contact_sheet",
+    "draw_png",
+    "draw_triptych",
+    "gunzip_cutout",
+    "gzip_cutout",
+    "pack_fits",
+    "to_json",
+    "to_lists",
+    "to_npy",
+]
