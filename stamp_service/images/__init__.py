@@ -16,7 +16,6 @@ from stamp_service.images.drawing import (
 from stamp_service.images.fits import Stamp, decode_stamp
 from stamp_service.images.packing import pack_fits
 from stamp_service.images.png import add_text
-from stamp_service.images.png import add_text
 from stamp_service.images.sheets import DEFAULT_TILE_PX, Rectangle, Tile, draw_contact_sheet
 from stamp_service.images.triptych import draw_triptych
 
@@ -31,7 +30,6 @@ __all__ = [
     "Stamp",
     "Style",
     "Tile",
-    "add_text",
     "add_text",
     "colormap_names",
     "decode_stamp",

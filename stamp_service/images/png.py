@@ -68,7 +68,7 @@ def add_text(png: bytes, keyword: str, text: str) -> bytes:
     png : bytes
         The PNG, written by this module.
     keyword : str
-        What the text is.
+        What the text is, 1 to 79 letters.
     text : str
         The text, in ASCII.
 
@@ -79,29 +79,6 @@ def add_text(png: bytes, keyword: str, text: str) -> bytes:
     """
     end = len(_header(0, 0, _PALETTE))
     return b"".join((png[:end], _chunk(b"tEXt", f"{keyword}\0{text}".encode("ascii")), png[end:]))
-
-
-def add_text(png: bytes, keyword: str, text: str) -> bytes:
-    """Write a text into a PNG.
-
-    Parameters
-    ----------
-    png : bytes
-        A PNG.
-    keyword : str
-        What the text is, 1 to 79 letters of Latin-1.
-    text : str
-        The text.
-
-    Returns
-    -------
-    bytes
-        The PNG with one more chunk (iTXt, compressed) before its end.
-    """
-    # Compressed, by method 0; no language, no translated keyword.
-    head = keyword.encode("latin-1") + b"\0\1\0\0\0"
-    body = head + isal_zlib.compress(text.encode(), _LEVEL)
-    return png.removesuffix(_END) + _chunk(b"iTXt", body) + _END
 
 
 def _filter_squares(levels: Bytes, scale: int) -> Bytes:
