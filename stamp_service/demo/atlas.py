@@ -36,6 +36,7 @@ CAMERA = Camera(
 _SCHEMA = nested_schema("atlas.alert")
 _SCHEMA_WITHOUT_TEMPLATE = nested_schema("atlas.alert", without=["cutoutTemplate"])
 _MASK_VALUE = -31415.0
+_MASK_REACH_PX = 3
 _TELESCOPES = ("01a", "02a", "03a", "04a")
 
 
@@ -92,10 +93,11 @@ def _masked(science: Image, difference: Image) -> Image:
     full = science >= 0.9 * CAMERA.saturation
     if not full.any():
         return difference
-    rows, columns = np.nonzero(full)
+    ny, nx = full.shape
+    rows, columns = np.ogrid[:ny, :nx]
     grown = np.zeros_like(full)
-    for row, column in zip(rows, columns, strict=True):
-        grown[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = True
+    for row, column in np.argwhere(full):
+        grown |= (rows - row) ** 2 + (columns - column) ** 2 <= _MASK_REACH_PX**2
     return np.where(grown, _MASK_VALUE, difference)
 
 

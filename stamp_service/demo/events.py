@@ -187,8 +187,8 @@ def _flare(rng: Generator, camera: Camera, mjd: float) -> tuple[Scene, tuple[Vis
 
 
 def _artefact(rng: Generator, camera: Camera, mjd: float) -> tuple[Scene, tuple[Visit, ...]]:
-    """Make a bright star that was badly subtracted."""
-    star = Star(0.0, 0.0, camera.depth - rng.uniform(6.3, 6.8))
+    """Make a bright star that fills its pixels, and that was badly subtracted."""
+    star = Star(0.0, 0.0, camera.depth - rng.uniform(8.0, 8.3))
     band = _bands(rng, camera, 1)[0]
     return _surroundings(rng, camera, stars=(star,)), (Visit(mjd, band, camera.depth - 1.0, brighter=False),)
 

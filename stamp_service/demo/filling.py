@@ -24,6 +24,7 @@ _PUBLISHERS: Mapping[str, tuple[Camera, Callable[[Generator, Event], Iterator[De
     "atlas": (atlas.CAMERA, atlas.alerts),
     "lsst": (lsst.CAMERA, lsst.alerts),
 }
+DEMO_SURVEYS = tuple(_PUBLISHERS)
 
 
 def demo_alerts(survey_name: str, seed: int = DEFAULT_SEED, objects: int = DEFAULT_OBJECTS) -> Iterator[DemoAlert]:
@@ -32,7 +33,7 @@ def demo_alerts(survey_name: str, seed: int = DEFAULT_SEED, objects: int = DEFAU
     Parameters
     ----------
     survey_name : str
-        `ztf`, `atlas` or `lsst`.
+        One of `DEMO_SURVEYS`.
     seed : int
         The same seed gives the same bytes.
     objects : int
@@ -47,11 +48,11 @@ def demo_alerts(survey_name: str, seed: int = DEFAULT_SEED, objects: int = DEFAU
     Raises
     ------
     KeyError
-        If it is not a built-in survey.
+        If it is none of them.
     """
     camera, publish = _PUBLISHERS[survey_name]
     for index in range(objects):
-        rng = np.random.default_rng([seed, list(_PUBLISHERS).index(survey_name), index])
+        rng = np.random.default_rng([seed, DEMO_SURVEYS.index(survey_name), index])
         yield from publish(rng, make_event(rng, camera, index))
 
 
@@ -89,4 +90,6 @@ def fill(stores: Mapping[str, Store], surveys: Surveys, schemas_dir: Path) -> in
         for name, store in stores.items()
         if name in _PUBLISHERS
         for alert in demo_alerts(name)
+        # A user's own definition of the survey may name its alerts differently.
+        if surveys[name].alert_id.matches(alert.alert_id)
     )

@@ -124,12 +124,13 @@ def _candidate(rng: Generator, event: Event, visit: Visit, seeing_px: float) -> 
     candid = common["pid"] * 1_000_000 + (15_000 if visit.brighter else 10_000) + number
     magnitude = visit.magnitude + rng.normal(0, 1.086 / snr)
     moving = event.name == "asteroid"
+    at_edge = event.name == "flare" and visit == event.visits[0]
     measured = {
         "candid": candid,
         "isdiffpos": "t" if visit.brighter else "f",
         "tblid": number,
-        "xpos": rng.uniform(100, 2900),
-        "ypos": rng.uniform(100, 2900),
+        "xpos": rng.uniform(1000, 2000),
+        "ypos": _EDGE_ROWS - CAMERA.shape[0] // 2 if at_edge else rng.uniform(1000, 2000),
         "ra": round(event.ra_deg + visit.east / 3600 / math.cos(math.radians(event.dec_deg)), 7),
         "dec": round(event.dec_deg + visit.north / 3600, 7),
         "magpsf": magnitude,
@@ -140,7 +141,7 @@ def _candidate(rng: Generator, event: Event, visit: Visit, seeing_px: float) -> 
         "sky": rng.normal(0, 0.5),
         "fwhm": seeing_px,
         "classtar": 0.98 if real else 0.2,
-        "mindtoedge": 900.0,
+        "mindtoedge": 16.0 if at_edge else 1000.0,
         "seeratio": seeing_px / CAMERA.seeing_px[0],
         "elong": rng.uniform(1.0, 1.2) if real else 2.4,
         "nneg": int(rng.integers(0, 4)) if real else 14,
@@ -198,8 +199,8 @@ def _spoil(exposure: Exposure, event: Event, visit_number: int) -> dict[str, NDA
         "difference": exposure.difference.astype(np.float32),
     }
     if event.name == "flare" and visit_number == 0:
-        # The chip ends there.
-        return {kind: image[:_EDGE_ROWS] for kind, image in images.items()}
+        # The chip begins there.
+        return {kind: image[-_EDGE_ROWS:] for kind, image in images.items()}
     if event.name == "flare" and visit_number == 1:
         for image in images.values():
             image[38:45, 6:13] = np.nan

@@ -18,6 +18,7 @@ LAYERS = (
     {"ztf_archive", "alert_ingestion", "xmatch", "classifiers"},
     {"steps", "web"},
     {"demo"},
+    {"server"},
     {"cli", "app.py", "gunicorn.conf.py"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
