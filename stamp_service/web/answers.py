@@ -1,0 +1,166 @@
+"""Answers about alerts: checked question in, cacheable response out.
+
+An alert never changes, so an entity tag follows from what was asked (identity, form, options) and is known before
+anything is fetched: a client that has the answer gets its 304 without a store being touched.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from flask import Response, request
+from werkzeug.http import parse_etags
+
+from stamp_service import __version__
+from stamp_service.surveys import Permission, Survey
+from stamp_service.web.services import services
+
+_YEAR_S = 365 * 24 * 3600
+_LASTING = f"max-age={_YEAR_S}, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an API calls the parts of a question, for its error messages.
+
+    Parameters
+    ----------
+    survey, alert_id, object_id : str
+        Parameter names.
+    """
+
+    survey: str = "survey"
+    alert_id: str = "alert_id"
+    object_id: str = "object_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One alert that a reader may have.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey.
+    alert_id : str
+        Checked alert id.
+    object_id : str or None
+        Checked object id, if the reader gave one; the alert must be of this object.
+    public : bool
+        Whether everybody may have it, so that shared caches may keep the answer.
+    """
+
+    survey: Survey
+    alert_id: str
+    object_id: str | None
+    public: bool
+
+    def tag(self, form: str) -> str:
+        """Entity tag of an answer, from what was asked alone.
+
+        Parameters
+        ----------
+        form : str
+            Everything that decides the bytes besides the alert: format and options.
+
+        Returns
+        -------
+        str
+            The opaque tag, without quotes.
+        """
+        identity = "\0".join((__version__, self.survey.fingerprint, self.alert_id, self.object_id or "", form))
+        return hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
+
+
+def ask(
+    survey: str, alert_id: str, permission: Permission, object_id: str | None = None, names: Names | None = None
+) -> Question:
+    """Check a question before anything is looked up.
+
+    Parameters
+    ----------
+    survey : str
+        The survey's name as it was given.
+    alert_id : str
+        The alert id as it was given.
+    permission : str
+        What the answer is: `stamps`, `metadata` or `packets`.
+    object_id : str, optional
+        The object id as it was given; empty counts as not given.
+    names : Names, optional
+        What the API calls these.
+
+    Returns
+    -------
+    Question
+        The checked question.
+
+    Raises
+    ------
+    RequestError
+        If the survey is unknown or an id malformed.
+    Unauthenticated, AccessDenied
+        If the reader may not have it.
+    """
+    names = names or Names()
+    here = services()
+    found = here.surveys.named(survey, names.survey)
+    checked_id = found.check_alert_id(alert_id, names.alert_id)
+    checked_object = found.check_object_id(object_id, names.object_id) if object_id else None
+    public = here.access.check(found, permission, request.headers.get("Authorization"))
+    return Question(found, checked_id, checked_object, public)
+
+
+def answer(
+    question: Question,
+    form: str,
+    make: Callable[[], bytes],
+    media_type: str,
+    filename: str,
+    *,
+    attachment: bool = False,
+) -> Response:
+    """Answer with bytes that never change, or with 304.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    form : str
+        Format and options, as text.
+    make : callable
+        Makes the bytes; not called where 304 will do.
+    media_type : str
+        Content type.
+    filename : str
+        Name to save under.
+    attachment : bool
+        Whether browsers should save rather than show.
+
+    Returns
+    -------
+    flask.Response
+        200, 206 or 304.
+    """
+    tag = question.tag(form)
+    if_none_match = request.headers.get("If-None-Match")
+    # `*` asks whether there is anything at all, which only a store can say.
+    if if_none_match and if_none_match.strip() != "*" and parse_etags(if_none_match).contains_weak(tag):
+        response = Response(status=304)
+    else:
+        response = Response(make(), mimetype=media_type)
+        response.headers["Content-Disposition"] = _disposition(filename, attachment=attachment)
+        response.headers["Accept-Ranges"] = "bytes"
+    response.headers["ETag"] = f'"{tag}"'
+    response.headers["Cache-Control"] = f"{'public' if question.public else 'private'}, {_LASTING}"
+    if not question.public:
+        response.headers["Vary"] = "Authorization"
+    if response.status_code == 200 and ("Range" in request.headers or if_none_match):
+        response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
+    return response
+
+
+def _disposition(filename: str, *, attachment: bool) -> str:
+    # Ids match their survey's pattern, which a user's survey may have made permissive.
+    return f"{'attachment' if attachment else 'inline'}; filename={quote(filename, safe='')}"

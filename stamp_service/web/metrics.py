@@ -1,0 +1,110 @@
+"""What operators scrape: requests, store lookups, decode and draw times, caches, write-backs."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from flask import Flask
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_flask_exporter import PrometheusMetrics
+
+from stamp_service.resolver import LookupOutcome, WriteBackOutcome
+
+_LOOKUP_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+Stage = Literal["decode", "draw"]
+
+
+class Metrics:
+    """The counters and histograms of one application; also what the resolver reports to.
+
+    Parameters
+    ----------
+    app : flask.Flask
+        The application; gets `/metrics`, which adds up all workers where they share a folder.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        registry = CollectorRegistry()
+        PrometheusMetrics(app, path="/metrics", group_by="url_rule", registry=registry)
+        self._lookups = Histogram(
+            "stamp_store_lookup_seconds",
+            "Time to ask a store for a packet",
+            ["store", "outcome"],
+            buckets=_LOOKUP_BUCKETS_S,
+            registry=registry,
+        )
+        self._stages = {
+            stage: Histogram(
+                f"stamp_{stage}_seconds", f"Time to {stage} a stamp", buckets=_STAGE_BUCKETS_S, registry=registry
+            )
+            for stage in ("decode", "draw")
+        }
+        self._cache = Counter("stamp_cache_requests", "Cache lookups", ["cache", "outcome"], registry=registry)
+        self._write_backs = Counter("stamp_write_backs", "Packets written back", ["outcome"], registry=registry)
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Measure a stage of making a picture.
+
+        Parameters
+        ----------
+        stage : str
+            `decode` or `draw`.
+
+        Yields
+        ------
+        None
+            While the stage runs.
+        """
+        started_s = time.perf_counter()
+        yield
+        self._stages[stage].observe(time.perf_counter() - started_s)
+
+    def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
+        """Note that a store was asked; see `resolver.Observer`.
+
+        Parameters
+        ----------
+        store : str
+            The store's name.
+        outcome : str
+            What it said.
+        seconds : float
+            How long that took.
+        """
+        self._lookups.labels(store, outcome).observe(seconds)
+
+    def cache_asked(self, *, hit: bool) -> None:
+        """Note that the cache of packets was asked; see `resolver.Observer`.
+
+        Parameters
+        ----------
+        hit : bool
+            Whether it had the packet.
+        """
+        self._count("packets", hit=hit)
+
+    def picture_asked(self, *, hit: bool) -> None:
+        """Note that the cache of drawn pictures was asked.
+
+        Parameters
+        ----------
+        hit : bool
+            Whether it had the picture.
+        """
+        self._count("pictures", hit=hit)
+
+    def written_back(self, outcome: WriteBackOutcome) -> None:
+        """Note that a packet was written back, or not; see `resolver.Observer`.
+
+        Parameters
+        ----------
+        outcome : str
+            How it ended.
+        """
+        self._write_backs.labels(outcome).inc()
+
+    def _count(self, cache: str, *, hit: bool) -> None:
+        self._cache.labels(cache, "hit" if hit else "miss").inc()
