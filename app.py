@@ -3,14 +3,13 @@
 import os
 import sys
 from pathlib import Path
-
-from flask import Flask
+from wsgiref.types import WSGIApplication
 
 from stamp_service.errors import ConfigurationError
 from stamp_service.settings import load_settings
 
 
-def _create() -> Flask:
+def _create() -> WSGIApplication:
     from stamp_service.web import create_app  # noqa: PLC0415 - takes a second, and `python app.py` has no use for it
 
     try:

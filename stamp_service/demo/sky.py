@@ -91,7 +91,15 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """A point source: place in arcseconds east and north of the scene's middle, and magnitude."""
+    """A point source.
+
+    Parameters
+    ----------
+    east, north : float
+        Place, arcseconds from the scene's middle.
+    magnitude : float
+        Magnitude.
+    """
 
     east: float
     north: float
@@ -132,7 +140,15 @@ class Galaxy:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What stands still on a piece of sky."""
+    """What stands still on a piece of sky.
+
+    Parameters
+    ----------
+    stars : tuple of Star
+        Its point sources.
+    galaxies : tuple of Galaxy
+        What else there is.
+    """
 
     stars: tuple[Star, ...] = ()
     galaxies: tuple[Galaxy, ...] = ()
@@ -195,7 +211,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The three images `(ny, nx)` of one alert, in counts; the difference has no background."""
+    """The three images of one alert.
+
+    Parameters
+    ----------
+    science, template : numpy.ndarray
+        Counts with their background, `(ny, nx)`.
+    difference : numpy.ndarray
+        Counts without, `(ny, nx)`.
+    """
 
     science: Image
     template: Image

@@ -121,12 +121,11 @@ def _candidate(rng: Generator, event: Event, visit: Visit, seeing_px: float) -> 
     number = event.index // 64 % 1000
     snr = 5 * 10 ** (0.4 * (CAMERA.depth - visit.magnitude))
     real = event.name != "artefact"
-    candid = common["pid"] * 1_000_000 + (15_000 if visit.brighter else 10_000) + number
     magnitude = visit.magnitude + rng.normal(0, 1.086 / snr)
     moving = event.name == "asteroid"
     at_edge = event.name == "flare" and visit == event.visits[0]
     measured = {
-        "candid": candid,
+        "candid": common["pid"] * 1_000_000 + (15_000 if visit.brighter else 10_000) + number,
         "isdiffpos": "t" if visit.brighter else "f",
         "tblid": number,
         "xpos": rng.uniform(1000, 2000),
