@@ -10,7 +10,7 @@ from stamp_service.errors import PacketCorrupt
 from stamp_service.packets.binary import read_length, read_long
 from stamp_service.packets.compression import CODECS, decompress_block
 from stamp_service.packets.decoder import Decoder
-from stamp_service.packets.schema import read_schema, record_of
+from stamp_service.packets.schema import read_schema
 
 MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -116,7 +116,10 @@ def _read_header(data: bytes) -> Header:
         raise PacketCorrupt(f"the packet is compressed with none of {', '.join(CODECS)}")
     if b"avro.schema" not in metadata:
         raise PacketCorrupt("the packet has no schema")
-    return Header(data[:position], codec, Decoder(record_of(read_schema(metadata[b"avro.schema"]))))
+    schema = read_schema(metadata[b"avro.schema"])
+    if not isinstance(schema, dict):
+        raise PacketCorrupt("the packet's schema is not that of a record")
+    return Header(data[:position], codec, Decoder(schema))
 
 
 def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:

@@ -110,20 +110,26 @@ def resolve_name(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
+def _is_named(schema: dict[str, Any]) -> bool:
+    kind = schema.get("type")
+    return isinstance(kind, str) and kind in NAMED
+
+
 def _children(schema: Schema) -> Iterator[Any]:
     if isinstance(schema, list):
         yield from schema
     elif isinstance(schema, dict):
         yield from (schema[key] for key in ("items", "values") if key in schema)
         fields = schema.get("fields")
-        yield from (field.get("type") for field in fields or () if isinstance(field, dict))
+        if isinstance(fields, list):
+            yield from (field.get("type") for field in fields if isinstance(field, dict))
 
 
 def _collect(schema: Schema, namespace: str, types: dict[str, tuple[dict[str, Any], str]], depth: int) -> None:
     """Note every named type of a schema, with the namespace around it."""
     if depth > MAX_DEPTH:
         raise PacketCorrupt("the schema is nested too deeply")
-    if isinstance(schema, dict) and schema.get("type") in NAMED:
+    if isinstance(schema, dict) and _is_named(schema):
         name = full_name(schema, namespace)
         types.setdefault(name, (schema, namespace))
         namespace = namespace_of(name)
@@ -147,7 +153,7 @@ class _Assembler:
             return [self.write(branch, namespace, depth + 1) for branch in schema]
         if not isinstance(schema, dict):
             raise PacketCorrupt("the schema is not an AVRO schema")
-        if schema.get("type") in NAMED:
+        if _is_named(schema):
             return self.write_name(full_name(schema, namespace), depth)
         return self._write_parts(schema, namespace, depth)
 

@@ -23,10 +23,12 @@ class Skipper:
     ----------
     root : Node
         The schema's record.
+    use_patterns : bool
+        Whether to skip with regular expressions; without them everything is read exactly.
     """
 
-    def __init__(self, root: Node) -> None:
-        self._use_patterns = alternatives(root) <= MAX_ALTERNATIVES
+    def __init__(self, root: Node, *, use_patterns: bool = True) -> None:
+        self._use_patterns = use_patterns and alternatives(root) <= MAX_ALTERNATIVES
         self._steps: dict[Node, Step] = {}
         self._exact_steps: dict[Node, Step] = {}
 
@@ -76,7 +78,9 @@ class Skipper:
         return made
 
     def _pattern_of(self, node: Node) -> bytes | None:
-        return pattern_of(node) if self._use_patterns else None
+        # Past the end `re` matches nothing at all, at the end. That must not look like success, so what
+        # takes no bytes has no pattern.
+        return pattern_of(node) if self._use_patterns and node.least_bytes else None
 
     def _match(self, nodes: Sequence[Node], pattern: bytes) -> Step:
         match = None

@@ -1,0 +1,1 @@
+"""Measurements named in doc/performance.md; never run as tests."""
