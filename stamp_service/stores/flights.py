@@ -1,4 +1,4 @@
-"""Single flight: of those who want the same thing at the same time, one fetches it and the others wait for that."""
+"""Single flight: of those who want the same thing at the same time one fetches it, and the others wait."""
 
 import copy
 import threading

@@ -9,6 +9,7 @@ field (FLG.FEXTRA) with the subfield id `St` and no content; the time is zero.
 
 import zlib
 
+from stamp_service.errors import TooLarge
 from stamp_service.packets.compression import GZIP_MAGIC, gunzip
 
 # magic, deflate, FEXTRA, time 0, no level, unknown system, 4 bytes of extra: subfield "St" of length 0
@@ -59,4 +60,24 @@ def gunzip_packet(stored: bytes, limit_bytes: int) -> bytes:
     PacketCorrupt
         If what we wrote there has been damaged.
     """
-    return gunzip(stored, limit_bytes) if stored.startswith(_MARKED_HEADER) else stored
+    if stored.startswith(_MARKED_HEADER):
+        return gunzip(stored, limit_bytes)
+    if len(stored) > limit_bytes:
+        raise TooLarge(f"the packet is larger than {limit_bytes} bytes")
+    return stored
+
+
+def limit_gzipped(limit_bytes: int) -> int:
+    """Say how large a packet of the largest size may become when it is gzipped.
+
+    Parameters
+    ----------
+    limit_bytes : int
+        The largest packet allowed.
+
+    Returns
+    -------
+    int
+        A little more: what cannot be compressed grows by 5 bytes per 16 kB, and by header and trailer.
+    """
+    return limit_bytes + limit_bytes // 1024 + 64

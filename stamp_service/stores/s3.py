@@ -32,7 +32,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as S3ConnectionError
 
 from stamp_service.errors import AlertNotFound, PacketConflict, StoreTimeout, StoreUnavailable
-from stamp_service.stores.gzipped import gunzip_packet, gzip_packet
+from stamp_service.stores.gzipped import gunzip_packet, gzip_packet, limit_gzipped
 from stamp_service.stores.processes import PerProcess
 from stamp_service.stores.protocol import check_packet_size
 from stamp_service.stores.retries import Transient, persist
@@ -103,32 +103,22 @@ class S3Store:
             If the survey's keys need an object id and none is given.
         """
         key = survey.object_key(alert_id, object_id)
-        stored = self._fetch(survey.name, key, alert_id)
-        return gunzip_packet(stored, self._max_packet_bytes) if key.endswith(".gz") else stored
+        if not key.endswith(".gz"):
+            return self._fetch(survey.name, key, alert_id, self._max_packet_bytes)
+        stored = self._fetch(survey.name, key, alert_id, limit_gzipped(self._max_packet_bytes))
+        return gunzip_packet(stored, self._max_packet_bytes)
 
-    def _fetch(self, survey_name: str, key: str, alert_id: str) -> bytes:
+    def _fetch(self, survey_name: str, key: str, alert_id: str, limit_bytes: int) -> bytes:
         clients, bucket = self._open(), self._buckets[survey_name]
-        stored = clients.read_fast(bucket, key, alert_id, self._max_packet_bytes)
+        stored = clients.read_fast(bucket, key, alert_id, limit_bytes)
         if stored is not None:
             return stored
 
         def read(_attempt: int) -> bytes:
             with _explained(survey_name, alert_id):
-                return self._read(clients.boto, bucket, key, alert_id)
+                return _get_object(clients.boto, bucket, key, alert_id, limit_bytes)
 
         return persist(read, max(1, self._attempts - 1))
-
-    def _read(self, client: "S3Client", bucket: str, key: str, alert_id: str) -> bytes:
-        answer = client.get_object(Bucket=bucket, Key=key)
-        body, size = answer["Body"], answer.get("ContentLength")
-        try:
-            check_packet_size(alert_id, size or 0, self._max_packet_bytes)
-            # Without a length there is nothing to compare with, only a limit.
-            stored = body.read() if size is not None else body.read(self._max_packet_bytes + 1)
-            check_packet_size(alert_id, len(stored), self._max_packet_bytes)
-        finally:
-            body.close()
-        return stored
 
     def _open(self) -> S3Clients:
         try:
@@ -203,7 +193,7 @@ class S3Store:
         for survey_name, bucket in self._buckets.items():
             try:
                 with _explained(survey_name, _PROBE):
-                    self._read(client, bucket, _PROBE, _PROBE)
+                    _get_object(client, bucket, _PROBE, _PROBE, self._max_packet_bytes)
             except AlertNotFound:
                 continue
             except Transient as failure:
@@ -214,6 +204,19 @@ class S3Store:
         clients = self._clients.take()
         if clients is not None:
             clients.boto.close()
+
+
+def _get_object(client: "S3Client", bucket: str, key: str, alert_id: str, limit_bytes: int) -> bytes:
+    answer = client.get_object(Bucket=bucket, Key=key)
+    body, size = answer["Body"], answer.get("ContentLength")
+    try:
+        check_packet_size(alert_id, size or 0, limit_bytes)
+        # Without a length there is nothing to compare with, only a limit.
+        stored = body.read() if size is not None else body.read(limit_bytes + 1)
+        check_packet_size(alert_id, len(stored), limit_bytes)
+    finally:
+        body.close()
+    return stored
 
 
 def _put_object(client: "S3Client", bucket: str, key: str, stored: bytes) -> None:
@@ -258,10 +261,7 @@ def _explain_answer(error: ClientError, survey_name: str, alert_id: str) -> Exce
         return Transient(StoreUnavailable(f"S3 failed with status {status} for {bucket}"))
     if code == "NoSuchBucket":
         return StoreUnavailable(f"S3 does not have {bucket}")
-    if status == HTTPStatus.FORBIDDEN:
-        return StoreUnavailable(
-            f"S3 refused the credentials for {bucket}"
-            if code in _BAD_CREDENTIALS
-            else f"S3 denied access to {bucket}"
-        )
-    return StoreUnavailable(f"S3 answered with status {status} for {bucket}")
+    if code in _BAD_CREDENTIALS:
+        return StoreUnavailable(f"S3 refused the credentials for {bucket}")
+    how = "denied access to" if status == HTTPStatus.FORBIDDEN else f"answered with status {status} for"
+    return StoreUnavailable(f"S3 {how} {bucket}")

@@ -1,0 +1,73 @@
+"""Servers for the integration tests, and the credentials that their S3 takes."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from tests.integration.services.faults import Answer, FaultServer
+from tests.integration.services.mars import MarsServer, running_mars
+from tests.integration.services.s3 import running_s3
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials of nobody, and nothing of this machine's own configuration."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws-credentials"))
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """Endpoint of an S3."""
+    with running_s3() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_url: str) -> Iterator["S3Client"]:
+    """boto3's client of that S3."""
+    session = boto3.Session("tests", "tests", region_name="us-east-1")
+    client = session.client("s3", endpoint_url=s3_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3_client: "S3Client") -> str:
+    """Name of a new, empty bucket."""
+    name = f"packets-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def mars_server() -> Iterator[MarsServer]:
+    """MARS, with nothing in it."""
+    with running_mars() as server:
+        yield server
+
+
+@pytest.fixture
+def fault_server() -> Iterator[Callable[..., FaultServer]]:
+    """Make servers that misbehave as told."""
+    servers: list[FaultServer] = []
+
+    def make(*answers: Answer) -> FaultServer:
+        servers.append(FaultServer(*answers))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
