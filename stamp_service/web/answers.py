@@ -144,19 +144,21 @@ def answer(
         200, 206 or 304.
     """
     tag = question.tag(form)
+    headers = [
+        ("ETag", f'"{tag}"'),
+        ("Cache-Control", f"{'public' if question.public else 'private'}, {_LASTING}"),
+        *([] if question.public else [("Vary", "Authorization")]),
+    ]
     if_none_match = request.headers.get("If-None-Match")
     # `*` asks whether there is anything at all, which only a store can say.
     if if_none_match and if_none_match.strip() != "*" and parse_etags(if_none_match).contains_weak(tag):
-        response = Response(status=304)
-    else:
-        response = Response(make(), mimetype=media_type)
-        response.headers["Content-Disposition"] = _disposition(filename, attachment=attachment)
-        response.headers["Accept-Ranges"] = "bytes"
-    response.headers["ETag"] = f'"{tag}"'
-    response.headers["Cache-Control"] = f"{'public' if question.public else 'private'}, {_LASTING}"
-    if not question.public:
-        response.headers["Vary"] = "Authorization"
-    if response.status_code == 200 and ("Range" in request.headers or if_none_match):
+        return Response(status=304, headers=headers)
+    headers += [
+        ("Content-Disposition", _disposition(filename, attachment=attachment)),
+        ("Accept-Ranges", "bytes"),
+    ]
+    response = Response(make(), mimetype=media_type, headers=headers)
+    if "Range" in request.headers or if_none_match:
         response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
     return response
 

@@ -1,17 +1,10 @@
-"""Request ids, and one structured log line per request."""
+"""The service's log: one JSON object per line."""
 
 import logging
-import re
-import secrets
 import sys
 import time
 
 import orjson
-from flask import Flask, Response, g, request
-
-_log = logging.getLogger("stamp_service.requests")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LONGEST_QUERY = 500
 
 
 class JsonFormatter(logging.Formatter):
@@ -57,36 +50,3 @@ def configure_logging(level: str) -> None:
         handler.setFormatter(JsonFormatter())
         logger.addHandler(handler)
         logger.propagate = False
-
-
-def install(app: Flask) -> None:
-    """Give every request an id and a log line.
-
-    Parameters
-    ----------
-    app : flask.Flask
-        The application.
-    """
-
-    @app.before_request
-    def begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        g.started_s = time.perf_counter()
-
-    @app.after_request
-    def end(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.request_id
-        if _log.isEnabledFor(logging.INFO):
-            fields = {
-                "request_id": g.request_id,
-                "method": request.method,
-                "path": request.path,
-                "query": request.query_string[:_LONGEST_QUERY].decode("latin-1"),
-                "status": response.status_code,
-                "bytes": response.content_length,
-                "duration_ms": round((time.perf_counter() - g.started_s) * 1000, 3),
-                "remote": request.remote_addr,
-            }
-            _log.info("request", extra={"fields": fields})
-        return response
