@@ -77,6 +77,8 @@ class FaultServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._threads: list[threading.Thread] = []
         self.requests: list[str] = []
+        self.received = b""
+        self._connected = threading.Event()
         self.host, self.port = self._listener.getsockname()
         self.url = f"http://{self.host}:{self.port}"
         self._run(self._accept)
@@ -93,12 +95,13 @@ class FaultServer:
             except OSError:
                 return
             self._run(self._converse, connection)
+            self._connected.set()
 
     def _converse(self, connection: socket.socket) -> None:
         connection.settimeout(30)
         with connection:
             try:
-                request = _read_request(connection)
+                request = self._read_request(connection)
                 if not request:
                     return
                 with self._lock:
@@ -112,6 +115,32 @@ class FaultServer:
             except OSError:
                 return
 
+    def _read_request(self, connection: socket.socket) -> str:
+        """Read a request with its body; gives the head."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            chunk = connection.recv(65536)
+            if not chunk:
+                return ""
+            data += chunk
+            self.received += chunk
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        if headers.get("expect", "").lower() == "100-continue":
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        missing = int(headers.get("content-length", "0")) - len(body)
+        deadline = time.monotonic() + 10
+        while missing > 0 and time.monotonic() < deadline:
+            missing -= len(connection.recv(65536))
+        return head.decode("latin-1")
+
+    def wait_for_connection(self) -> None:
+        """Wait until somebody connected, and until all that connected so far are done."""
+        assert self._connected.wait(5), "nobody connected"
+        for thread in self._threads[1:]:
+            thread.join(5)
+
     def stop(self) -> None:
         """Stop listening and end all conversations."""
         self._stopped.set()
@@ -120,23 +149,3 @@ class FaultServer:
         self._listener.close()
         for thread in self._threads:
             thread.join(5)
-
-
-def _read_request(connection: socket.socket) -> str:
-    """Read a request with its body; gives the head."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        chunk = connection.recv(65536)
-        if not chunk:
-            return ""
-        data += chunk
-    head, _, body = data.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    if headers.get("expect", "").lower() == "100-continue":
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    missing = int(headers.get("content-length", "0")) - len(body)
-    deadline = time.monotonic() + 10
-    while missing > 0 and time.monotonic() < deadline:
-        missing -= len(connection.recv(65536))
-    return head.decode("latin-1")
