@@ -20,10 +20,10 @@ from typing import Any
 import fastavro
 
 from stamp_service.packets import Alert, Packet, Schema, assemble_schema, open_alert, recognise
-from stamp_service.surveys import load_surveys
+from stamp_service.surveys import Kind, load_surveys
 
 ROOT = Path(__file__).resolve().parents[1]
-KIND = "difference"
+KIND: Kind = "difference"
 # From few to many entries of history, which stand before the cutouts (ZTF) or before and after (LSST).
 PACKETS = {
     "ztf, 5 previous": "ztf/820128985515010010.avro",

@@ -118,7 +118,7 @@ def _read_header(data: bytes) -> Header:
         raise PacketCorrupt("the packet has no schema")
     schema = read_schema(metadata[b"avro.schema"])
     if not isinstance(schema, dict):
-        raise PacketCorrupt("the packet's schema is not that of a record")
+        raise PacketCorrupt("the schema is not that of a record")
     return Header(data[:position], codec, Decoder(schema))
 
 

@@ -166,9 +166,9 @@ def decoder_of(schema: Schema) -> Decoder:
     try:
         text = json.dumps(schema)
     except (TypeError, ValueError, RecursionError):
-        raise PacketCorrupt("the packet's schema is not JSON") from None
+        raise PacketCorrupt("the schema is not JSON") from None
     if len(text) > MAX_SCHEMA_BYTES:
-        raise PacketCorrupt(f"the packet's schema is larger than {MAX_SCHEMA_BYTES} bytes")
+        raise PacketCorrupt(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes")
     decoder = _by_text.get(text)
     if decoder is None:
         decoder = Decoder(record_of(schema))

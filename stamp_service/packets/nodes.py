@@ -25,8 +25,8 @@ from stamp_service.packets.schema import (
 # Rubin's schema, the largest of a survey, has some 800.
 MAX_NODES = 20_000
 # Decimals of any survey fit, and Python's arithmetic on them stays fast.
-MAX_DECIMAL_BYTES = 256
-_MAX_PRECISION = 1000
+MAX_DECIMAL_BYTES = 64
+_MAX_PRECISION = 200
 
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LEAST_BYTES = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}

@@ -40,13 +40,13 @@ def read_schema(text: bytes) -> Schema:
         If it is not JSON, or larger than any schema of a survey.
     """
     if len(text) > MAX_SCHEMA_BYTES:
-        raise PacketCorrupt(f"the packet's schema is larger than {MAX_SCHEMA_BYTES} bytes")
+        raise PacketCorrupt(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes")
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError):
-        raise PacketCorrupt("the packet's schema is not JSON") from None
+        raise PacketCorrupt("the schema is not JSON") from None
     if not isinstance(schema, dict | list | str):
-        raise PacketCorrupt("the packet's schema is not an AVRO schema")
+        raise PacketCorrupt("the schema is not an AVRO schema")
     return schema
 
 
