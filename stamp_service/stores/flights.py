@@ -46,6 +46,9 @@ class Flights:
         except BaseException as error:
             self._land(key)
             own.set_exception(error)
+            # The error's traceback holds this frame, which must not hold the error: only the garbage collector
+            # would free that circle.
+            del own
             raise
         self._land(key)
         own.set_result(found)
