@@ -1,7 +1,7 @@
 """Colour maps: matplotlib's names, as palettes of 255 colours.
 
-`palettes.npz` is written by `.ci/palettes.py` from matplotlib's colour maps and read when a map other than
-grey is first asked for. A name that ends in `_r` is the map reversed.
+`palettes.npz` is written by `.ci/palettes.py` from matplotlib's colour maps. A name that ends in `_r` is the
+map reversed.
 """
 
 import difflib
@@ -49,7 +49,7 @@ def check_colormap(name: str) -> None:
     RequestError
         If it is unknown; names the nearest.
     """
-    if name != "gray" and name.removesuffix(_REVERSED) not in _stored():
+    if name.removesuffix(_REVERSED) not in _stored():
         nearest = difflib.get_close_matches(name[:32], colormap_names(), n=1, cutoff=0.0)[0]
         raise RequestError(f"cmap is not a known colour map; the nearest name is {nearest}.", "cmap")
 
@@ -68,11 +68,7 @@ def find_palette(name: str) -> Palette:
     ndarray
         Colours from low to high, shape (255, 3), uint8 red, green, blue; not writeable.
     """
-    if name == "gray":
-        palette = np.linspace(0, 255, COLOURS).round().astype(np.uint8)[:, None].repeat(3, axis=1)
-    elif name.endswith(_REVERSED):
-        palette = _stored()[name.removesuffix(_REVERSED)][::-1].copy()
-    else:
-        palette = _stored()[name].copy()
+    stored = _stored()[name.removesuffix(_REVERSED)]
+    palette = stored[:: -1 if name.endswith(_REVERSED) else 1].copy()
     palette.flags.writeable = False
     return palette

@@ -210,7 +210,8 @@ def _spread(values: Pixels, limits: Limits | None, stretch: StretchName) -> NDAr
     if limits is None:
         return np.full(values.shape, _MIDDLE, np.uint8)
     spread = values - limits.low
-    spread /= limits.high - limits.low
+    with np.errstate(over="ignore"):  # far above limits that are very close; clipped below
+        spread /= limits.high - limits.low
     if stretch != "linear":
         stretch_levels(np.clip(spread, 0, 1, out=spread), stretch)
     spread *= _STEPS
