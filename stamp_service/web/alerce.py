@@ -207,11 +207,11 @@ def put_avro() -> Response:
 
 
 def _object_of(here: Services, survey: Survey, candid: str, packet: bytes) -> str | None:
-    """Decode a packet whole, so that what is stored can be served; it is the sender's fault if it cannot be."""
+    """Look through a packet, so that what is stored can be served; it is the sender's fault if it cannot be."""
     try:
         alert = open_alert(survey, candid, packet, here.schemas, here.settings.max_packet_bytes)
-        alert.record()
-        alert.cutouts()
+        alert.packet.check()
+        object_id = alert.object_id
     except PacketCorrupt as error:
         raise RequestError(f"avro: {error}", "avro") from None
-    return alert.object_id
+    return object_id

@@ -9,6 +9,7 @@ import secrets
 import time
 
 from flask import Flask, Request, Response, g, request
+from flask.globals import request_ctx
 
 from stamp_service.web.metrics import Metrics
 
@@ -47,7 +48,7 @@ def install(app: Flask, metrics: Metrics) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        asked = request._get_current_object()  # every use of the proxy looks it up again
+        asked = request_ctx.request  # every use of the `request` proxy looks it up again
         _add_headers(response, asked)
         seconds = time.perf_counter() - g.started_s
         method = asked.method if asked.method in _METHODS else "other"

@@ -214,6 +214,24 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return responses | {str(status): error for status in operation.failures}
 
 
+def _entry(rule: Rule, operation: Operation, surveys: Surveys, components: Components) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "summary": operation.summary,
+        "tags": [rule.endpoint.partition(".")[0]],
+        "parameters": _parameters(rule, operation, surveys),
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        content: dict[str, Any] = {"application/json": {"schema": components.add(operation.body)}}
+        entry["requestBody"] = {"required": True, "content": content}
+    if operation.form is not None:
+        content = {"multipart/form-data": {"schema": dict(operation.form)}}
+        entry["requestBody"] = {"required": True, "content": content}
+    if operation.secured:
+        entry["security"] = [{}, {"bearer": []}]
+    return entry
+
+
 def document(app: Flask, surveys: Surveys) -> dict[str, Any]:
     """Describe every documented route of an application.
 
@@ -236,25 +254,10 @@ def document(app: Flask, surveys: Surveys) -> dict[str, Any]:
         if operation is None:
             continue
         path = _PATH_VARIABLE.sub(r"{\1}", rule.rule)
-        entry: dict[str, Any] = {
-            "summary": operation.summary,
-            "tags": [rule.endpoint.partition(".")[0]],
-            "parameters": _parameters(rule, operation, surveys),
-            "responses": _responses(operation),
-        }
-        if operation.body is not None:
-            schema = components.add(operation.body)
-            entry["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-        if operation.form is not None:
-            schema = dict(operation.form)
-            entry["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-        if operation.secured:
-            entry["security"] = [{}, {"bearer": []}]
+        entry = _entry(rule, operation, surveys, components)
         for method in sorted((rule.methods or set()) - _SKIPPED_METHODS):
-            name = f"{method.lower()}-{rule.endpoint}-{path}"
-            paths.setdefault(path, {})[method.lower()] = entry | {
-                "operationId": re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-            }
+            name = re.sub(r"[^A-Za-z0-9]+", "-", f"{method.lower()}-{rule.endpoint}-{path}")
+            paths.setdefault(path, {})[method.lower()] = entry | {"operationId": name.strip("-")}
     return {
         "openapi": "3.1.0",
         "info": {
