@@ -42,8 +42,10 @@ def explains_its_parameters(value: object) -> bool:
     """Say whether an object must list its parameters: models, protocols and exceptions describe fields instead."""
     if not inspect.isclass(value):
         return True
+    lists_attributes = "\n    Attributes\n    ---" in (value.__doc__ or "")
     is_protocol = getattr(value, "_is_protocol", False)
-    return not is_protocol and (dataclasses.is_dataclass(value) or "__init__" in vars(value))
+    has_own = dataclasses.is_dataclass(value) or "__init__" in vars(value)
+    return has_own and not is_protocol and not lists_attributes
 
 
 def main() -> int:

@@ -41,7 +41,18 @@ class AlertQuery(BaseModel):
     survey_id: str = Field("ztf", description="The survey.")
 
     def ask(self, permission: Literal["stamps", "metadata", "packets"]) -> Question:
-        """Check what was asked; see `answers.ask`."""
+        """Check what was asked; see `answers.ask`.
+
+        Parameters
+        ----------
+        permission : str
+            `stamps`, `metadata` or `packets`.
+
+        Returns
+        -------
+        Question
+            What was asked.
+        """
         return ask(self.survey_id, self.candid, permission, self.oid, _FIRST_NAMES)
 
 
@@ -60,7 +71,18 @@ class MeasurementQuery(BaseModel):
     survey_id: str = Field("lsst", description="The survey.")
 
     def ask(self, permission: Literal["stamps", "packets"]) -> Question:
-        """Check what was asked; see `answers.ask`."""
+        """Check what was asked; see `answers.ask`.
+
+        Parameters
+        ----------
+        permission : str
+            `stamps` or `packets`.
+
+        Returns
+        -------
+        Question
+            What was asked.
+        """
         return ask(self.survey_id, self.measurement_id, permission, self.oid, _SECOND_NAMES)
 
 

@@ -46,6 +46,8 @@ class Operation:
         Name of the component that describes error bodies.
     error_media_type : str
         Media type of error bodies.
+    statuses : tuple of int
+        Statuses of success.
     """
 
     summary: str
