@@ -9,8 +9,9 @@ from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
 from stamp_service.stores import open_schemas, open_stores
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, hooks, logs, operations, v1
+from stamp_service.web import alerce, alertdb, batch, errors, logs, operations, v1
 from stamp_service.web.access import Access
+from stamp_service.web.exchange import Exchange
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
 
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> Flask:
             metrics=metrics,
         ),
     )
-    hooks.install(app, metrics)
+    app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
     errors.install(app, {"alerce": errors.message, "alerce_writing": errors.message, "alertdb": errors.detail})
     for blueprint in (v1.blueprint, batch.blueprint, alerce.blueprint, alertdb.blueprint, operations.blueprint):
         app.register_blueprint(blueprint)

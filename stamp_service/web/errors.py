@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from stamp_service import errors
+from stamp_service.web.exchange import REQUEST_ID
 
 _log = logging.getLogger("stamp_service.web")
 
@@ -201,7 +202,7 @@ def install(app: Flask, shapes: dict[str, Shape]) -> None:
                 exc_info=None if expected else error,
             )
         body, media_type = shapes.get(request.blueprint or "", problem)(failure)
-        body["request_id"] = g.get("request_id")
+        body["request_id"] = request.environ.get(REQUEST_ID)
         response = Response(orjson.dumps(body), failure.row.status, mimetype=media_type)
         response.headers["Cache-Control"] = "no-store"
         if isinstance(error, errors.StoreUnavailable):

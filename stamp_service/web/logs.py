@@ -5,6 +5,9 @@ import sys
 import time
 
 import orjson
+from flask import has_request_context, request
+
+from stamp_service.web.exchange import REQUEST_ID
 
 
 class JsonFormatter(logging.Formatter):
@@ -16,20 +19,21 @@ class JsonFormatter(logging.Formatter):
         Parameters
         ----------
         record : logging.LogRecord
-            The record; a `fields` attribute is merged in.
+            The record.
 
         Returns
         -------
         str
             One line of JSON.
         """
-        line = {
+        line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(getattr(record, "fields", {}))
+        if has_request_context():
+            line["request_id"] = request.environ.get(REQUEST_ID)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()

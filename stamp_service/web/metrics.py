@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -62,6 +62,8 @@ class Metrics:
         }
         self._cache = Counter("stamp_cache_requests", "Cache lookups", ["cache", "outcome"], registry=registry)
         self._write_backs = Counter("stamp_write_backs", "Packets written back", ["outcome"], registry=registry)
+        for outcome in get_args(WriteBackOutcome):
+            self._write_backs.labels(outcome)  # so that the first failure is a step up from zero, which alarms see
 
     def request_answered(self, method: str, url_rule: str, status: int, seconds: float) -> None:
         """Note that a request was answered.
