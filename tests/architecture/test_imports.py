@@ -127,12 +127,24 @@ def environment_uses(sources: dict[str, ast.Module]) -> list[str]:
     for path, tree in sources.items():
         if room_of(path) == "settings":
             continue
+        # Whatever `os` is called here; WSGI's `environ`, a request, is another thing of that name.
+        of_os = names_of_os(tree)
         for node in ast.walk(tree):
-            name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-            from_os = isinstance(node, ast.ImportFrom) and node.module == "os"
-            if name in READS_ENVIRONMENT or (from_os and {a.name for a in node.names} & READS_ENVIRONMENT):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in of_os:
+                used = {node.attr}
+            elif isinstance(node, ast.ImportFrom) and node.module == "os":
+                used = {alias.name for alias in node.names}
+            else:
+                continue
+            if used & READS_ENVIRONMENT:
                 found.append(f"{path}:{node.lineno}")
     return found
+
+
+def names_of_os(tree: ast.Module) -> set[str]:
+    """List what a module calls `os`."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    return {alias.asname or alias.name for node in imports for alias in node.names if alias.name == "os"}
 
 
 def files_opened(sources: dict[str, ast.Module]) -> list[str]:
