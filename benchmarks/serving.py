@@ -1,8 +1,8 @@
 """End to end: requests per second of the service, as a ratio to a Flask route that returns 5 kB.
 
-Both run under gunicorn with the service's own configuration and two workers; packets come from an S3 stand-in (nginx
-serving files on loopback). Needs `nginx`, its echo module (Debian: `libnginx-mod-http-echo`) and `wrk`, and the real
-alerts in `../shared/data`.
+Both run under gunicorn with the service's own configuration and two workers; packets come from an S3 stand-in
+(nginx serving files on loopback). Needs `nginx`, its echo module (Debian: `libnginx-mod-http-echo`) and `wrk`, and
+the real alerts in `../shared/data`.
 
     python -m benchmarks.serving --seconds 4 --rounds 5
 """
@@ -49,7 +49,14 @@ http {{
     client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     open_file_cache max=1000;
-    server {{ listen 127.0.0.1:{near}; root {dir}/s3; }}
+    server {{
+        listen 127.0.0.1:{near}; root {dir}/s3;
+        error_page 404 @absent;
+        location @absent {{
+            default_type application/xml;
+            return 404 "<Error><Code>NoSuchKey</Code></Error>";
+        }}
+    }}
     server {{
         listen 127.0.0.1:{far};
         location / {{ echo_sleep {delay}; echo_exec /files$uri; }}
@@ -69,6 +76,24 @@ class Case:
     headers: dict[str, str] = field(default_factory=dict)
     connections: int = 6
     target: str = ""
+
+
+def cache_in_front(service: int, port: int, folder: Path) -> Path:
+    """Write `deploy/nginx.conf` for other ports and folders."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    changes = {
+        "server 127.0.0.1:8087": f"server 127.0.0.1:{service}",
+        "listen 8080": f"listen 127.0.0.1:{port}",
+        "/var/cache/stamp-service": f"{folder}/cache",
+        "/var/log/nginx/stamp-service.log": f"{folder}/access.log",
+        "worker_processes auto;": f"daemon off; pid {folder}/front.pid; error_log {folder}/front.log;",
+    }
+    for old, new in changes.items():
+        if old not in text:
+            sys.exit(f"deploy/nginx.conf has no {old!r} any more")
+        text = text.replace(old, new)
+    (folder / "front.conf").write_text(text)
+    return folder / "front.conf"
 
 
 def free_port() -> int:
@@ -141,6 +166,19 @@ def entity_tag(port: int, path: str) -> str:
         return str(answer.headers["ETag"])
 
 
+@contextlib.contextmanager
+def running_s3(folder: Path) -> Iterator[dict[str, str]]:
+    """Run an S3 stand-in; gives the settings that lead to it."""
+    near, far = free_port(), free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, near=near, far=far, delay=DELAY_S))
+    with running(["nginx", "-c", str(folder / "nginx.conf"), "-p", "/usr/share/nginx"], near, folder):
+        yield {
+            "ZTF_BUCKET_NAME": BUCKET,
+            "STAMP_S3_ENDPOINT_URL": f"http://127.0.0.1:{near}",
+            "FAR_S3": f"http://127.0.0.1:{far}",
+        }
+
+
 def measure(cases: list[Case], seconds: int, rounds: int, folder: Path) -> dict[str, list[float]]:
     """Measure all cases in turn, round after round, so that noise falls on all of them alike."""
     rates: dict[str, list[float]] = {case.name: [] for case in cases}
@@ -169,16 +207,15 @@ def main() -> None:
         folder.chmod(0o755)  # nginx's worker is another user
         ids = fill_bucket(folder)
         (folder / "baseline.py").write_text(BASELINE)
-        near, far = free_port(), free_port()
-        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, near=near, far=far, delay=DELAY_S))
-        stack.enter_context(
-            running(["nginx", "-c", str(folder / "nginx.conf"), "-p", "/usr/share/nginx"], near, folder)
-        )
-        s3 = {"ZTF_BUCKET_NAME": BUCKET, "STAMP_S3_ENDPOINT_URL": f"http://127.0.0.1:{near}"}
+        s3 = stack.enter_context(running_s3(folder))
         uncached = {"STAMP_PACKET_CACHE_BYTES": "0", "STAMP_PICTURE_CACHE_BYTES": "0"}
         plain = stack.enter_context(gunicorn("baseline:app", folder))
         cold = stack.enter_context(gunicorn("app:app", folder, **s3, **uncached))
         warm = stack.enter_context(gunicorn("app:app", folder, **s3))
+
+        front = free_port()
+        kept = cache_in_front(warm, front, folder)
+        stack.enter_context(running(["nginx", "-c", str(kept), "-p", str(folder)], front, folder))
 
         def stamps(form: str) -> list[str]:
             return [
@@ -194,9 +231,10 @@ def main() -> None:
             Case("FITS, nothing cached", cold, stamps("fits"), target="0.30"),
             Case("PNG, cached", warm, stamps("png"), target="0.55"),
             Case("304", warm, one, {"If-None-Match": tag}, target="0.70"),
+            Case("PNG, kept by nginx in front", front, stamps("png")),
         ]
         report(cases, measure(cases, options.seconds, options.rounds, folder), cases[0].name)
-        slow_s3 = s3 | {"STAMP_S3_ENDPOINT_URL": f"http://127.0.0.1:{far}"}
+        slow_s3 = s3 | {"STAMP_S3_ENDPOINT_URL": s3["FAR_S3"]}
         for threads in options.threads:
             with (
                 gunicorn("app:app", folder, **s3, **uncached, APP_THREADS=threads) as quick,
