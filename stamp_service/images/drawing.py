@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -31,7 +32,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 # Entry 0 of a picture's palette is no data; black is 1, white 255, and this is half-way.
 _NO_DATA, _BLACK, _MIDDLE = 0, 1, 128
-_STEPS = 255
+_STEPS = np.float32(255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,12 @@ def default_style(survey: Survey, kind: Kind) -> Style:
         Interval and stretch of the survey's definition.
     """
     drawing = survey.cutouts[kind].drawing
-    return Style(interval=drawing.interval, stretch=drawing.stretch)
+    return _style(drawing.interval, drawing.stretch)
+
+
+@cache
+def _style(interval: IntervalName, stretch: StretchName) -> Style:
+    return Style(interval=interval, stretch=stretch)
 
 
 def draw_png(stamp: Stamp, survey: Survey, kind: Kind, style: Style, *, max_pixels: int) -> bytes:
@@ -210,12 +216,14 @@ def _spread(values: Pixels, limits: Limits | None, stretch: StretchName) -> NDAr
     if limits is None:
         return np.full(values.shape, _MIDDLE, np.uint8)
     spread = values - limits.low
-    with np.errstate(over="ignore"):  # far above limits that are very close; clipped below
-        spread /= limits.high - limits.low
-    if stretch != "linear":
-        stretch_levels(np.clip(spread, 0, 1, out=spread), stretch)
-    spread *= _STEPS
-    np.clip(spread, 0, _STEPS - 1, out=spread)
+    with np.errstate(over="ignore"):  # far beyond limits that are very close; clipped in the end
+        if stretch == "linear":
+            spread *= _STEPS / (limits.high - limits.low)
+        else:
+            spread /= limits.high - limits.low
+            spread = stretch_levels(spread.clip(0, 1, out=spread), stretch)
+            spread *= _STEPS
+    spread.clip(0, _STEPS - 1, out=spread)
     levels = spread.astype(np.uint8)
     levels += _BLACK
     return levels

@@ -9,6 +9,8 @@ from stamp_service.surveys import IntervalName
 
 # Some ZTF templates pad with -3.4028235e38, the least float32; no flux is as large as this.
 LARGEST_VALUE = np.float32(1e30)
+# Values closer than this are the same: no flux differs by as little, and float32 has nothing to divide by it.
+LEAST_RANGE = np.float32(1e-30)
 # ALeRCE's interval: how far the centre reaches, and how much of the scatter is cut off at the bottom.
 _CORE_PX = 2
 _CORE_SCATTER = np.float32(0.2)
@@ -17,7 +19,7 @@ Pixels = NDArray[np.float32]
 
 
 class Limits(NamedTuple):
-    """The values that become black and white, both finite float32, `low` < `high`."""
+    """The values that become black and white: float32, `high` greater than `low` by at least 1e-30."""
 
     low: np.float32
     high: np.float32
@@ -38,6 +40,9 @@ def find_data(pixels: Pixels, mask_values: tuple[float, ...] = ()) -> NDArray[np
     ndarray or None
         True where a pixel is finite, within +-1e30 and no mask value; None if all are.
     """
+    low, high = pixels.min(), pixels.max()  # NaN if any pixel is
+    if low >= -LARGEST_VALUE and high <= LARGEST_VALUE and not any(low <= value <= high for value in mask_values):
+        return None
     has_data: NDArray[np.bool_] = np.abs(pixels) <= LARGEST_VALUE  # False for NaN
     for value in mask_values:
         has_data &= pixels != np.float32(value)
@@ -87,13 +92,13 @@ def _as_limits(limits: tuple[float, float] | None) -> Limits | None:
     if limits is None:
         return None
     low, high = np.float32(limits[0]), np.float32(limits[1])
-    return Limits(low, high) if low < high else None
+    return Limits(low, high) if high - low >= LEAST_RANGE else None
 
 
 def _centre(pixels: Pixels, has_data: NDArray[np.bool_] | None) -> Pixels:
     """Values with data within 2 pixels of the centre."""
-    ny, nx = pixels.shape
-    window = tuple(slice(max(0, n // 2 - _CORE_PX), n // 2 + _CORE_PX) for n in (ny, nx))
+    y, x = pixels.shape[0] // 2, pixels.shape[1] // 2
+    window = np.s_[max(0, y - _CORE_PX) : y + _CORE_PX, max(0, x - _CORE_PX) : x + _CORE_PX]
     return pixels[window] if has_data is None else pixels[window][has_data[window]]
 
 

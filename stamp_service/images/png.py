@@ -111,6 +111,7 @@ def _data(lines: Bytes) -> bytes:
     return _chunk(b"IDAT", isal_zlib.compress(lines, _LEVEL))
 
 
+@lru_cache(maxsize=256)
 def _header(width: int, height: int, colour_type: int) -> bytes:
     return _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))
 
