@@ -14,7 +14,7 @@ from stamp_service.demo.events import Event, Visit
 from stamp_service.demo.fits import write_fits
 from stamp_service.demo.schemas import RECORDS, blank_record, nested_schema
 from stamp_service.demo.sky import Camera, Exposure, View, expose
-from stamp_service.images.compression import gzip_cutout
+from stamp_service.images import gzip_cutout
 from stamp_service.packets import write_ocf
 
 CAMERA = Camera(
