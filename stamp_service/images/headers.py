@@ -17,6 +17,8 @@ _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 _HIERARCH = re.compile(r"HIERARCH +([^=]*[^= ]) *= ")
 # More than any header known, and little enough to search: 36,000 cards.
 _MAX_HEADER_BYTES = 1000 * BLOCK_BYTES
+# Longer texts are cut: a card is parsed in 0.2 ms, and a hostile header could have thousands of them for one value.
+_MAX_TEXT_CARDS = 100
 
 
 def find_header_end(data: bytes, start: int = 0) -> int:
@@ -80,7 +82,8 @@ class Header(Mapping[str, HeaderValue]):
             current: list[str] = []  # where a CONTINUE card belongs
             for keyword, image in self.images():
                 if keyword == "CONTINUE":
-                    current.append(image)
+                    if len(current) < _MAX_TEXT_CARDS:
+                        current.append(image)
                     continue
                 current = [image]
                 name = _name(keyword, image)
@@ -91,6 +94,9 @@ class Header(Mapping[str, HeaderValue]):
 
     def __getitem__(self, keyword: str) -> HeaderValue:
         return parse_value("".join(self._index()[keyword]))
+
+    def __contains__(self, keyword: object) -> bool:
+        return keyword in self._index()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index())

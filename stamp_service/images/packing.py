@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite, prod
 
 from astropy.io import fits
 
@@ -106,8 +107,9 @@ def _pack_cutout(data: bytes, extension: str, max_pixels: int) -> Iterator[bytes
 
 
 def _pack_plain(extension: str, hdu: Hdu) -> bytes:
-    bitpix = integer(hdu.header, "BITPIX", -64, 64)
-    return _pack_image(extension, bitpix, axis_lengths(hdu.header), _carried_cards(hdu.header), hdu.data)
+    bitpix, lengths = integer(hdu.header, "BITPIX", -64, 64), axis_lengths(hdu.header)
+    pixels = hdu.data[: abs(bitpix) // 8 * prod(lengths)]  # an image has no further data by the standard
+    return _pack_image(extension, bitpix, lengths, _carried_cards(hdu.header), pixels)
 
 
 def _pack_image(
@@ -137,8 +139,7 @@ def _carried_cards(header: Header, *, is_tiled: bool = False) -> Iterator[str]:
                 yield image
         elif image[8:10] == "= " and _KEYWORD.fullmatch(keyword):
             is_text = _TEXT.fullmatch(text) is not None
-            value = parse_value(image)
             if _VALUE.fullmatch(text):
                 yield image
-            elif isinstance(value, int | float):
+            elif isinstance(value := parse_value(image), int | float) and isfinite(value):
                 yield fits.Card(keyword, value).image

@@ -135,11 +135,11 @@ def _encode_sheet(sheet: Levels, tiles: Iterable[Tile | None], index: Sequence[R
     used = sorted({cmap for cmap in cmaps if cmap}) or ["gray"]
     if len(used) == 1:
         return encode_palette_png(sheet, used[0])
-    colours = {cmap: _opaque_colours(cmap) for cmap in used}
+    colours = {cmap: _opaque_colours(cmap) for cmap in (*used, "gray")}
     picture = np.zeros((*sheet.shape, 4), np.uint8)
     for cmap, (x, y, width, height) in zip(cmaps, index, strict=True):
         place = np.s_[y : y + height, x : x + width]
-        picture[place] = colours[cmap or used[0]][sheet[place]]
+        picture[place] = colours[cmap or "gray"][sheet[place]]
     return encode_png(picture)
 
 

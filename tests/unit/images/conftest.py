@@ -100,7 +100,7 @@ def write_cards() -> Callable[..., bytes]:
         file = b""
         for part in parts:
             if isinstance(part, list):
-                header = "".join(card.ljust(80) for card in [*part, "END"]).encode()
+                header = "".join(card.ljust(80) for card in [*part, "END"]).encode("latin-1")
                 file += header + b" " * (-len(header) % 2880)
             else:
                 file += part + bytes(-len(part) % 2880)

@@ -46,6 +46,11 @@ def test_long_texts_and_long_keywords():
     assert list(header) == ["LONG", "a long keyword", "AFTER"]
 
 
+def test_a_text_of_thousands_of_cards_is_cut():
+    header = header_of("LONG    = 'aaaa&'", *["CONTINUE  'aaaa&'"] * 5000)
+    assert header["LONG"] == "aaaa" * 100
+
+
 def test_the_first_card_wins_and_commentary_has_no_value():
     header = header_of("A       = 1", "COMMENT B = 2", "HISTORY C", "", "A       = 2", "CONTINUE  'x'", "no card")
     assert dict(header) == {"A": 1}
