@@ -17,7 +17,7 @@ _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 _HIERARCH = re.compile(r"HIERARCH +([^=]*[^= ]) *= ")
 # More than any header known, and little enough to search: 36,000 cards.
 _MAX_HEADER_BYTES = 1000 * BLOCK_BYTES
-# Longer texts are cut: a card is parsed in 0.2 ms, and a hostile header could have thousands of them for one value.
+# Longer texts are cut: a card takes 0.2 ms to parse, and a hostile text could have thousands.
 _MAX_TEXT_CARDS = 100
 
 
