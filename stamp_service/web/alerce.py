@@ -111,7 +111,7 @@ def _stamp(question: Question, kind: Kind, form: Form, filename: str) -> Respons
     return answer(
         question,
         wanted.identity,
-        lambda: wanted.make(services(), question),
+        lambda tag: wanted.make(services(), question, tag),
         MEDIA_TYPES[form],
         filename,
         attachment=True,
@@ -122,7 +122,7 @@ def _packet(question: Question) -> Response:
     return answer(
         question,
         "packet",
-        lambda: services().resolver.packet(question.survey, question.alert_id, question.object_id),
+        lambda _: services().resolver.packet(question.survey, question.alert_id, question.object_id),
         _PACKET_MEDIA_TYPE,
         f"{question.alert_id}.avro",
         attachment=True,
@@ -152,7 +152,7 @@ def get_avro_info(query: AlertQuery) -> Response:
     """Answer with the record; `candidate.candid` is text, since JavaScript cannot hold it as a number."""
     question = query.ask("metadata")
 
-    def make() -> bytes:
+    def make(_: str) -> bytes:
         alert = services().resolver.alert(question.survey, question.alert_id, question.object_id)
         record = alert.record()
         candidate = record.get("candidate")

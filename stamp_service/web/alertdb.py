@@ -34,7 +34,7 @@ def alert(alert_id: str) -> Response:
     """Answer with the packet in Confluent wire format, gzipped."""
     question = ask(_SURVEY, alert_id, "packets")
     return answer(
-        question, "alertdb", lambda: _gzipped_wire(question), _PACKET_MEDIA_TYPE, f"{question.alert_id}.avro.gz"
+        question, "alertdb", lambda _: _gzipped_wire(question), _PACKET_MEDIA_TYPE, f"{question.alert_id}.avro.gz"
     )
 
 

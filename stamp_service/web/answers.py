@@ -115,7 +115,7 @@ def ask(
 def answer(
     question: Question,
     form: str,
-    make: Callable[[], bytes],
+    make: Callable[[str], bytes],
     media_type: str,
     filename: str,
     *,
@@ -130,7 +130,7 @@ def answer(
     form : str
         Format and options, as text.
     make : callable
-        Makes the bytes; not called where 304 will do.
+        Makes the bytes, given the entity tag; not called where 304 will do.
     media_type : str
         Content type.
     filename : str
@@ -157,7 +157,7 @@ def answer(
         ("Content-Disposition", _disposition(filename, attachment=attachment)),
         ("Accept-Ranges", "bytes"),
     ]
-    response = Response(make(), mimetype=media_type, headers=headers)
+    response = Response(make(tag), mimetype=media_type, headers=headers)
     if "Range" in request.headers or if_none_match:
         response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
     return response

@@ -167,7 +167,7 @@ def _outcomes(make: Callable[[Question, CutoutForm], T], jobs: list[Job]) -> Ite
 
 
 def _made(here: Services, jobs: list[Job]) -> Iterator[Outcome[bytes]]:
-    return _outcomes(lambda question, wanted: wanted.make(here, question), jobs)
+    return _outcomes(lambda question, wanted: wanted.make(here, question, question.tag(wanted.identity)), jobs)
 
 
 class _Outbox(io.RawIOBase):

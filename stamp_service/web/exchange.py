@@ -4,8 +4,9 @@ A WSGI layer and not hooks of Flask's: those cost as much as the rest of an answ
 """
 
 import logging
+import os
+import random
 import re
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,9 @@ REQUEST_ID = "stamp_service.request_id"
 _log = logging.getLogger("stamp_service.requests")
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_QUERY = 500
+# Ids only have to differ, between workers too; asking the system for each would cost a switch of threads.
+_ids = random.Random()  # noqa: S311 - names, not secrets
+os.register_at_fork(after_in_child=_ids.seed)
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 # Pages of other origins may read; what they could write needs a token that they do not have. These stand on every
 # answer, whether a page asked or not, since shared caches keep one for all.
@@ -76,7 +80,7 @@ class Exchange:
         """
         started_s = time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID")
-        request_id = given if given and _WELL_FORMED_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = given if given and _WELL_FORMED_ID.fullmatch(given) else f"{_ids.getrandbits(64):016x}"
         environ[REQUEST_ID] = request_id
 
         def start(

@@ -88,7 +88,7 @@ class CutoutForm:
         """Everything that decides the bytes besides the alert."""
         return f"{self.kind} {self.form} {self.style if self.form == 'png' else ''}"
 
-    def make(self, here: Services, question: Question) -> bytes:
+    def make(self, here: Services, question: Question, tag: str) -> bytes:
         """Make the bytes.
 
         Parameters
@@ -97,6 +97,8 @@ class CutoutForm:
             The application's; handed in so that any thread may call this.
         question : Question
             Which alert.
+        tag : str
+            The answer's entity tag, under which pictures are kept.
 
         Returns
         -------
@@ -114,7 +116,6 @@ class CutoutForm:
         """
         if self.form != "png":
             return _MAKERS[self.form](here, self.cutout(here, question), question, self)
-        tag = question.tag(self.identity)
         drawn = here.pictures.get(tag)
         if here.pictures.enabled:
             here.metrics.picture_asked(hit=drawn is not None)

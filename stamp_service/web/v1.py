@@ -60,7 +60,7 @@ def alert_metadata(survey: str, alert_id: str) -> Response:
     return answer(
         question,
         "metadata",
-        lambda: write_json(plain_record(_metadata(question))),
+        lambda _: write_json(plain_record(_metadata(question))),
         "application/json",
         f"{question.alert_id}.json",
     )
@@ -103,7 +103,7 @@ def alert_packet(survey: str, alert_id: str) -> Response:
     return answer(
         question,
         "packet",
-        lambda: services().resolver.packet(question.survey, question.alert_id),
+        lambda _: services().resolver.packet(question.survey, question.alert_id),
         _PACKET_MEDIA_TYPE,
         f"{question.alert_id}.avro",
         attachment=True,
@@ -122,7 +122,7 @@ def stamp(survey: str, alert_id: str, kind: Kind, form: Form, query: StyleQuery)
     return answer(
         question,
         wanted.identity,
-        lambda: wanted.make(services(), question),
+        lambda tag: wanted.make(services(), question, tag),
         MEDIA_TYPES[form],
         f"{question.alert_id}_{kind}.{form}",
         attachment=form in {"fits", "fits.gz", "npy"},
@@ -138,7 +138,7 @@ def all_stamps(survey: str, alert_id: str, form: Literal["png", "fits"], query: 
     return answer(
         question,
         f"all {form} {styles if form == 'png' else ''}",
-        (lambda: _triptych(question, styles)) if form == "png" else (lambda: _all_fits(question)),
+        (lambda _: _triptych(question, styles)) if form == "png" else (lambda _: _all_fits(question)),
         MEDIA_TYPES[form],
         f"{question.alert_id}.{form}",
         attachment=form == "fits",
