@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     app_bind: str = Field("0.0.0.0", validation_alias="APP_BIND", description="Address to listen on.")  # noqa: S104 - a container's service must be reachable
     app_port: int = Field(8087, ge=0, le=65535, validation_alias="APP_PORT", description="Port to listen on.")
     app_workers: PositiveInt = Field(6, validation_alias="APP_WORKERS", description="Worker processes.")
-    app_threads: PositiveInt = Field(8, validation_alias="APP_THREADS", description="Threads per worker.")
+    app_threads: PositiveInt = Field(16, validation_alias="APP_THREADS", description="Threads per worker.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="Least severe level that is logged."
     )

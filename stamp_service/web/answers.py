@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from flask import Response, request
-from werkzeug.http import parse_etags
 
 from stamp_service import __version__
 from stamp_service.surveys import Permission, Survey
@@ -150,8 +149,9 @@ def answer(
         *([] if question.public else [("Vary", "Authorization")]),
     ]
     if_none_match = request.headers.get("If-None-Match")
-    # `*` asks whether there is anything at all, which only a store can say.
-    if if_none_match and if_none_match.strip() != "*" and parse_etags(if_none_match).contains_weak(tag):
+    # The tag in quotes, weak or strong, alone or among others. `*` asks whether there is anything, which only
+    # a store can say.
+    if if_none_match and f'"{tag}"' in if_none_match:
         return Response(status=304, headers=headers)
     headers += [
         ("Content-Disposition", _disposition(filename, attachment=attachment)),

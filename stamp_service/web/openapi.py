@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
@@ -62,6 +63,12 @@ class Operation:
     statuses: tuple[int, ...] = field(default=(200,))
 
 
+def _query() -> dict[str, str]:
+    """Query parameters, the first of each name; `request.args` would keep them all, at five times the cost."""
+    text = request.query_string.decode(errors="replace")
+    return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
 def parse(model: type[Model], values: object) -> Model:
     """Validate values that came from outside.
 
@@ -108,7 +115,7 @@ def describe(operation: Operation) -> Callable[[View], View]:
         @functools.wraps(view)
         def parsed(**kwargs: object) -> Response:
             if operation.query is not None:
-                kwargs["query"] = parse(operation.query, request.args.to_dict())
+                kwargs["query"] = parse(operation.query, _query())
             return view(**kwargs)
 
         setattr(parsed, _ATTRIBUTE, operation)
