@@ -106,7 +106,8 @@ def _core(values: Pixels, centre: Pixels) -> tuple[float, float] | None:
     """From just above the minimum to the brightest pixel of the source, as ALeRCE's stamp service draws."""
     if centre.size == 0:
         return None
-    distances = values - median(values)
+    distances = values.copy()
+    distances -= median(distances)
     scatter = median(np.abs(distances, out=distances))
     return values.min() + _CORE_SCATTER * scatter, centre.max()
 
@@ -117,7 +118,7 @@ def median(values: Pixels) -> np.float32:
     Parameters
     ----------
     values : ndarray
-        At least one value, no NaN; one axis, float32.
+        At least one value, no NaN; one axis, float32. They come back in another order.
 
     Returns
     -------
@@ -125,11 +126,11 @@ def median(values: Pixels) -> np.float32:
         The median; the mean of the two in the middle where their number is even.
     """
     middle = values.size // 2
-    parts = np.partition(values, middle)
-    upper: np.float32 = parts[middle]
+    values.partition(middle)
+    upper: np.float32 = values[middle]
     if values.size % 2:
         return upper
-    lower: np.float32 = parts[:middle].max()
+    lower: np.float32 = values[:middle].max()
     return lower + (upper - lower) / np.float32(2)
 
 

@@ -3,7 +3,7 @@
 import orjson
 from flask import Blueprint, Response
 
-from stamp_service.errors import NotFound, PacketCorrupt
+from stamp_service.errors import NotFound
 from stamp_service.images import gzip_cutout
 from stamp_service.packets import Packet, frame_wire, wire_id_of
 from stamp_service.web.answers import Question, answer, ask
@@ -56,16 +56,12 @@ def _as_wire(packet: Packet) -> bytes:
 
 
 @blueprint.get("/schemas/<schema_id>")
-@describe(_operation("A schema by its number", _SCHEMA_MEDIA_TYPE, (400, 401, 403, 404, 503, 504)))
+@describe(_operation("A schema by its number", _SCHEMA_MEDIA_TYPE, (404, 502, 503, 504)))
 def schema(schema_id: str) -> Response:
     """Answer with the AVRO schema that packets of this number were written with."""
     if not (schema_id.isascii() and schema_id.isdigit() and len(schema_id) < 10):
         raise NotFound("schema not found")
-    try:
-        found = services().schemas.schema(int(schema_id))
-    except PacketCorrupt:
-        raise NotFound("schema not found") from None
-    response = Response(orjson.dumps(found), mimetype=_SCHEMA_MEDIA_TYPE)
+    response = Response(orjson.dumps(services().schemas.schema(int(schema_id))), mimetype=_SCHEMA_MEDIA_TYPE)
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
 

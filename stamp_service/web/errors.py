@@ -174,8 +174,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, errors.StampServiceError):
         return Failure(row_of(type(error)), str(error), getattr(error, "parameter", None))
     if isinstance(error, HTTPException) and error.code:
-        status = HTTPStatus(error.code)
-        return Failure(Row(error.code, status.phrase.lower().replace(" ", "-")), status.phrase)
+        phrase = HTTPStatus(error.code).phrase
+        known = (row.code for row in TABLE.values() if row.status == error.code)
+        return Failure(Row(error.code, next(known, phrase.lower().replace(" ", "-"))), phrase)
     return Failure(Row(500, "internal"), "something went wrong inside the service")
 
 

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from flask import Flask
+from werkzeug.exceptions import default_exceptions
 
 from stamp_service import errors as house
 from stamp_service.web import errors
@@ -67,3 +68,12 @@ def test_unavailable_says_when_to_come_back(failing):
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "7"
     assert answer.json["detail"] == "store s3 could not be asked"
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "bad-request"), (404, "not-found"), (413, "too-large")])
+def test_flask_s_own_errors_have_our_codes(status, code):
+    assert errors.failure_of(default_exceptions[status]()).row == errors.Row(status, code)
+
+
+def test_other_errors_of_flask_s_are_named_after_their_status():
+    assert errors.failure_of(default_exceptions[405]()).row.code == "method-not-allowed"

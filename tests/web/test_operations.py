@@ -56,14 +56,14 @@ def test_request_ids(client):
         assert re.fullmatch("[0-9a-f]{16}", given)
 
 
-def test_one_log_line_per_request(client, capsys):
+def test_one_log_line_per_request(client, capfd):
     logger = logging.getLogger("stamp_service.requests")
     logger.setLevel(logging.INFO)
     try:
         client.get("/v1/alerts/ztf/999?x=1", headers={"X-Request-ID": "abc-2"})
     finally:
         logger.setLevel(logging.NOTSET)
-    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    (line,) = map(json.loads, capfd.readouterr().err.splitlines())
     assert line["request_id"] == "abc-2"
     assert line["path"] == "/v1/alerts/ztf/999"
     assert (line["method"], line["query"], line["status"]) == ("GET", "x=1", 404)
