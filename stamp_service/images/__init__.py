@@ -1,6 +1,6 @@
 """From a cutout's bytes to a stamp, and from a stamp to a picture; pixels know nothing of HTTP."""
 
-from stamp_service.images.arrays import to_json, to_lists, to_npy
+from stamp_service.images.arrays import to_json, to_npy
 from stamp_service.images.colormaps import colormap_names
 from stamp_service.images.compression import gunzip_cutout, gzip_cutout
 from stamp_service.images.drawing import (
@@ -41,6 +41,5 @@ __all__ = [
     "gzip_cutout",
     "pack_fits",
     "to_json",
-    "to_lists",
     "to_npy",
 ]

@@ -1,7 +1,6 @@
 """A stamp's values, for programs."""
 
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import orjson
@@ -42,20 +41,3 @@ def to_json(stamp: Stamp) -> bytes:
         give the same float32.
     """
     return orjson.dumps(stamp.pixels, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def to_lists(stamp: Stamp) -> list[list[float | None]]:
-    """Give a stamp's values as lists, for a larger JSON document.
-
-    Parameters
-    ----------
-    stamp : Stamp
-        The stamp.
-
-    Returns
-    -------
-    list of list of float or None
-        What `to_json` writes.
-    """
-    rows: Any = orjson.loads(to_json(stamp))
-    return list(rows)

@@ -3,6 +3,7 @@
 A WSGI layer and not hooks of Flask's: those cost as much as the rest of an answer that comes from memory.
 """
 
+import contextlib
 import logging
 import os
 import random
@@ -120,8 +121,10 @@ class Exchange:
                 "duration_ms": round(seconds * 1000, 3),
                 "remote": environ.get("REMOTE_ADDR"),
             }
-            # Past `logging`, whose records cost four times as much as the line.
-            os.write(_STANDARD_ERROR, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            # Past `logging`, whose records cost four times as much as the line. As there, a log that cannot be
+            # written is no reason not to answer.
+            with contextlib.suppress(OSError):
+                os.write(_STANDARD_ERROR, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
 @lru_cache(maxsize=2)

@@ -15,6 +15,7 @@ from stamp_service.images import (
     draw_png,
     gunzip_cutout,
     gzip_cutout,
+    to_json,
     to_npy,
 )
 from stamp_service.surveys import IntervalName, Kind, StretchName
@@ -115,7 +116,7 @@ class CutoutForm:
             If a store cannot be asked.
         """
         if self.form != "png":
-            return _MAKERS[self.form](here, self.cutout(here, question), question, self)
+            return _MAKERS[self.form](here, self.cutout(here, question))
         drawn = here.pictures.get(tag)
         if here.pictures.enabled:
             here.metrics.picture_asked(hit=drawn is not None)
@@ -175,35 +176,13 @@ def _draw(here: Services, cutout: bytes, question: Question, wanted: CutoutForm)
         return draw_png(stamp, question.survey, wanted.kind, wanted.style, max_pixels=here.settings.max_stamp_px)
 
 
-def _plain(here: Services, cutout: bytes, question: Question, wanted: CutoutForm) -> bytes:  # noqa: ARG001 - one signature for all forms
-    return gunzip_cutout(cutout, max_bytes=here.settings.max_cutout_bytes)
+def _json(stamp: Stamp) -> bytes:
+    return orjson.dumps({"shape": stamp.pixels.shape, "pixels": orjson.Fragment(to_json(stamp))})
 
 
-def _gzipped(here: Services, cutout: bytes, question: Question, wanted: CutoutForm) -> bytes:  # noqa: ARG001 - one signature for all forms
-    return gzip_cutout(cutout)
-
-
-def _npy(here: Services, cutout: bytes, question: Question, wanted: CutoutForm) -> bytes:  # noqa: ARG001 - one signature for all forms
-    return to_npy(stamp_of(here, cutout))
-
-
-def _json(here: Services, cutout: bytes, question: Question, wanted: CutoutForm) -> bytes:
-    stamp = stamp_of(here, cutout)
-    return orjson.dumps(
-        {
-            "survey": question.survey.name,
-            "alert_id": question.alert_id,
-            "kind": wanted.kind,
-            "shape": stamp.pixels.shape,
-            "pixels": stamp.pixels,
-        },
-        option=orjson.OPT_SERIALIZE_NUMPY,
-    )
-
-
-_MAKERS: dict[Form, Callable[[Services, bytes, Question, CutoutForm], bytes]] = {
-    "fits": _plain,
-    "fits.gz": _gzipped,
-    "npy": _npy,
-    "json": _json,
+_MAKERS: dict[Form, Callable[[Services, bytes], bytes]] = {
+    "fits": lambda here, cutout: gunzip_cutout(cutout, here.settings.max_cutout_bytes),
+    "fits.gz": lambda _, cutout: gzip_cutout(cutout),
+    "npy": lambda here, cutout: to_npy(stamp_of(here, cutout)),
+    "json": lambda here, cutout: _json(stamp_of(here, cutout)),
 }

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from stamp_service.images import Stamp, to_json, to_lists, to_npy
+from stamp_service.images import Stamp, to_json, to_npy
 
 PIXELS = np.array([[0.1, np.nan, np.inf], [-31415.0, -3.4028235e38, 1e-45]], np.float32)
 STAMP = Stamp(PIXELS, {})
@@ -23,6 +23,5 @@ def test_json_is_strict_and_exact():
         raise AssertionError(name)
 
     rows = json.loads(to_json(STAMP), parse_constant=refuse)
-    assert rows == to_lists(STAMP)
     assert rows[0] == [0.1, None, None]
     assert [np.float32(value) for value in rows[1]] == list(PIXELS[1])
