@@ -275,7 +275,7 @@ def document(app: Flask, surveys: Surveys) -> dict[str, Any]:
             "description": "Alert packets, metadata and stamps of sky surveys.",
         },
         "servers": [{"url": "/"}],
-        "paths": dict(sorted(paths.items())),
+        "paths": dict(sorted(paths.items(), key=lambda path: (not path[0].startswith("/v1/"), path[0]))),
         "components": {
             "schemas": components.schemas,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
