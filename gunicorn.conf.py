@@ -7,10 +7,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from stamp_service.errors import ConfigurationError
-from stamp_service.server import bind_address, fill_local_store, prepare_metrics_dir, welcome
+from stamp_service.server import bind_address, fill_local_store, limit_arenas, prepare_metrics_dir, welcome
 from stamp_service.settings import load_settings
 from stamp_service.surveys import load_surveys
 
+limit_arenas()
 try:
     _settings = load_settings()
     _surveys = load_surveys(_settings.surveys_dir)
