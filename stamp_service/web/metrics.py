@@ -29,7 +29,7 @@ class Metrics:
     def __init__(self, app: Flask) -> None:
         registry = CollectorRegistry()
         # The exporter's own request metrics cost a fifth of a request that is answered from memory: its hooks look
-        # up labels by name, five times. These have its names and labels, and `hooks` counts into them.
+        # up labels by name, five times. These have its names and labels, and `exchange` counts into them.
         PrometheusMetrics(app, path="/metrics", export_defaults=False, registry=registry)
         requests = Histogram(
             "flask_http_request_duration_seconds",

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -60,7 +60,7 @@ class Operation:
     secured: bool = False
     error_schema: str = "Problem"
     error_media_type: str = "application/problem+json"
-    statuses: tuple[int, ...] = field(default=(200,))
+    statuses: tuple[int, ...] = (200,)
 
 
 def _query() -> dict[str, str]:

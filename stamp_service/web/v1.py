@@ -145,12 +145,17 @@ def all_stamps(survey: str, alert_id: str, form: Literal["png", "fits"], query: 
     )
 
 
+def _cutouts(alert: Alert) -> dict[Kind, bytes]:
+    cutouts = alert.cutouts()
+    if not cutouts:
+        raise CutoutAbsent(f"{alert.survey.name} alert {alert.alert_id} was published without stamps")
+    return cutouts
+
+
 def _triptych(question: Question, styles: dict[Kind, Style]) -> bytes:
     here = services()
     alert = _alert(question)
-    cutouts = alert.cutouts()
-    if not cutouts:
-        raise CutoutAbsent(f"{question.survey.name} alert {question.alert_id} was published without stamps")
+    cutouts = _cutouts(alert)
     stamps = {kind: stamp_of(here, cutouts[kind]) if kind in cutouts else None for kind in question.survey.kinds}
     with here.metrics.stage("draw"):
         return draw_triptych(
@@ -181,9 +186,7 @@ def _title(question: Question, alert: Alert) -> list[str]:
 def _all_fits(question: Question) -> bytes:
     here = services()
     alert = _alert(question)
-    cutouts = alert.cutouts()
-    if not cutouts:
-        raise CutoutAbsent(f"{question.survey.name} alert {question.alert_id} was published without stamps")
+    cutouts = _cutouts(alert)
     open_metadata = here.access.is_public(question.survey, "metadata")
     return pack_fits(
         cutouts,
