@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 from stamp_service.cache import ByteCache
 from stamp_service.errors import AlertNotFound, PacketCorrupt, StampServiceError, StoreUnavailable, TooLarge
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
+from stamp_service.remote.processes import PerProcess
 from stamp_service.stores import Store
 from stamp_service.stores.flights import Flights
-from stamp_service.stores.processes import PerProcess
 from stamp_service.surveys import Survey
 
 log = logging.getLogger(__name__)

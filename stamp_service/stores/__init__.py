@@ -1,12 +1,12 @@
 """Where packets are kept, and where their schemas come from."""
 
+from stamp_service.remote.s3_clients import S3Access
 from stamp_service.stores.factory import open_local, open_stores
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
 from stamp_service.stores.protocol import Store
 from stamp_service.stores.s3 import S3Store
-from stamp_service.stores.s3_clients import S3Access
 from stamp_service.stores.schemas import (
     FolderSchemas,
     RegistrySchemas,

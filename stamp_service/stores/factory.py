@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from stamp_service.errors import ConfigurationError
+from stamp_service.remote.s3_clients import S3Access
 from stamp_service.settings import Settings
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.protocol import Store
 from stamp_service.stores.s3 import S3Store
-from stamp_service.stores.s3_clients import S3Access
 from stamp_service.surveys import Survey, Surveys
 
 

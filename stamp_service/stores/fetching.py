@@ -22,8 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from stamp_service.errors import StoreTimeout, StoreUnavailable, TooLarge
+from stamp_service.remote.retries import Transient
 from stamp_service.stores.hosts import HostRules, Refused, is_public
-from stamp_service.stores.retries import Transient
 
 _POOL_SIZE = 32
 _MAX_REDIRECTS = 3

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 
 from stamp_service.errors import AlertNotFound, StoreUnavailable, TooLarge
+from stamp_service.remote.processes import PerProcess
+from stamp_service.remote.retries import persist
 from stamp_service.stores.fetching import Fetcher
 from stamp_service.stores.hosts import HostRules, host_of
-from stamp_service.stores.processes import PerProcess
-from stamp_service.stores.retries import persist
 from stamp_service.surveys import Survey
 
 AMAZON = "*.amazonaws.com"

@@ -32,11 +32,11 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as S3ConnectionError
 
 from stamp_service.errors import AlertNotFound, PacketConflict, StoreTimeout, StoreUnavailable
+from stamp_service.remote.processes import PerProcess
+from stamp_service.remote.retries import Transient, persist
+from stamp_service.remote.s3_clients import S3Access, S3Clients, open_clients
 from stamp_service.stores.gzipped import gunzip_packet, gzip_packet, limit_gzipped
-from stamp_service.stores.processes import PerProcess
 from stamp_service.stores.protocol import check_packet_size
-from stamp_service.stores.retries import Transient, persist
-from stamp_service.stores.s3_clients import S3Access, S3Clients, open_clients
 from stamp_service.surveys import Survey
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class S3Store:
 
     def _fetch(self, survey_name: str, key: str, alert_id: str, limit_bytes: int) -> bytes:
         clients, bucket = self._open(), self._buckets[survey_name]
-        stored = clients.read_fast(bucket, key, alert_id, limit_bytes)
+        stored = clients.read_fast(bucket, key, lambda size: check_packet_size(alert_id, size, limit_bytes))
         if stored is not None:
             return stored
 

@@ -19,11 +19,11 @@ import orjson
 
 from stamp_service.errors import NotFound, PacketCorrupt, StoreUnavailable, TooLarge
 from stamp_service.packets.schema import Schema, assemble_schema, full_name, read_schema, rubin_namespace
+from stamp_service.remote.processes import PerProcess
+from stamp_service.remote.retries import persist
 from stamp_service.settings import Settings
 from stamp_service.stores.fetching import Fetcher
 from stamp_service.stores.hosts import HostRules, host_of
-from stamp_service.stores.processes import PerProcess
-from stamp_service.stores.retries import persist
 
 _SUFFIX = ".avsc"
 _FILE_STEM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")

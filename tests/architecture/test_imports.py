@@ -11,7 +11,7 @@ PACKAGE = "stamp_service"
 LAYERS = (
     {"__init__", "errors"},
     {"settings", "surveys"},
-    {"packets", "images"},
+    {"packets", "images", "remote"},
     {"stores", "lake", "index"},
     {"cache"},
     {"resolver"},

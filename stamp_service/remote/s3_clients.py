@@ -21,7 +21,6 @@ from obstore.exceptions import BaseError as ObstoreError
 from obstore.store import S3Store as ObjectReader
 
 from stamp_service.errors import StoreUnavailable
-from stamp_service.stores.protocol import check_packet_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -86,43 +85,56 @@ class S3Clients:
     _readers: dict[str, ObjectReader] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
 
-    def read_fast(self, bucket: str, key: str, alert_id: str, limit_bytes: int) -> bytes | None:
+    def read_fast(self, bucket: str, key: str, check_size: Callable[[int], None]) -> bytes | None:
         """Read an object with obstore.
 
         Parameters
         ----------
         bucket, key : str
             Which object.
-        alert_id : str
-            Whose packet it is, for the error.
-        limit_bytes : int
-            The largest size allowed.
+        check_size : callable
+            Takes the object's size before its body is read, and raises where that is too much.
 
         Returns
         -------
         bytes or None
             The object; None if there is any reason to ask boto3.
-
-        Raises
-        ------
-        TooLarge
-            If it is larger; its body is not read.
         """
         # obstore drops slashes at either end, which would make it another object.
-        if key != key.strip("/") or not _claim_obstore():
+        if key != key.strip("/"):
             return None
         try:
-            reader = self._readers.get(bucket)
+            reader = self.reader(bucket)
             if reader is None:
-                reader = self._readers[bucket] = self.make_reader(bucket)
+                return None
             found = reader.get(key)
-            check_packet_size(alert_id, found.meta["size"], limit_bytes)
+            check_size(found.meta["size"])
             return found.bytes().to_bytes()
         except FileNotFoundError:
             return None
         except (ObstoreError, OSError, ValueError) as error:
             self._note_failure(bucket, error)
             return None
+
+    def reader(self, bucket: str) -> ObjectReader | None:
+        """Find obstore's reader of a bucket.
+
+        Parameters
+        ----------
+        bucket : str
+            The bucket.
+
+        Returns
+        -------
+        obstore.store.S3Store or None
+            The reader, which keeps its connections; None in a process that was forked from one that uses obstore.
+        """
+        if not _claim_obstore():
+            return None
+        found = self._readers.get(bucket)
+        if found is None:
+            found = self._readers[bucket] = self.make_reader(bucket)
+        return found
 
     def _note_failure(self, bucket: str, error: Exception) -> None:
         level = logging.DEBUG if bucket in self._warned else logging.WARNING

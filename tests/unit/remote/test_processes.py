@@ -7,7 +7,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-from stamp_service.stores.processes import PerProcess
+from stamp_service.remote.processes import PerProcess
 
 
 def test_made_once_when_first_needed():
@@ -48,7 +48,7 @@ def test_a_failure_is_not_kept():
 
 FORK = """
 import os
-from stamp_service.stores.processes import PerProcess
+from stamp_service.remote.processes import PerProcess
 value = PerProcess(os.getpid)
 assert value() == os.getpid()
 with value._lock:

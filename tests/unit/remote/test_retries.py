@@ -5,7 +5,7 @@ import time
 import pytest
 
 from stamp_service.errors import AlertNotFound, StoreTimeout, StoreUnavailable
-from stamp_service.stores.retries import Transient, persist
+from stamp_service.remote.retries import Transient, persist
 
 
 @pytest.fixture

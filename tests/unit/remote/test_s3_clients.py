@@ -7,8 +7,8 @@ import urllib3
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
+from stamp_service.remote.s3_clients import locate_bucket, open_clients
 from stamp_service.stores import S3Access
-from stamp_service.stores.s3_clients import locate_bucket, open_clients
 
 
 @pytest.fixture(autouse=True)
