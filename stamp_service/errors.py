@@ -49,6 +49,10 @@ class ObjectNotFound(NotFound):
     """No alert of this object is known."""
 
 
+class LakeFileNotFound(NotFound):
+    """The lake has no file at this path."""
+
+
 class PacketConflict(StampServiceError):
     """A different packet is already stored under this alert id."""
 

@@ -168,8 +168,9 @@ class Survey(_Part):
     cutouts: dict[Kind, Cutout]
     key: KeyTemplate
     orientation: Orientation
-    # `archive` is the survey's bucket where one is configured, otherwise the local directory.
-    stores: Annotated[tuple[Literal["archive", "mars"], ...], Field(min_length=1)] = ("archive",)
+    # `archive` is the survey's bucket where one is configured, otherwise the local directory; `lake` are the
+    # Parquet lakes that were registered for it, whose columns have the same paths as the packets' fields.
+    stores: Annotated[tuple[Literal["archive", "lake", "mars"], ...], Field(min_length=1)] = ("archive", "lake")
     access: Access = Access()
 
     @cached_property

@@ -19,6 +19,7 @@ LAYERS = (
     {"steps", "web"},
     {"demo"},
     {"server"},
+    {"cli_lake"},
     {"cli", "app.py", "gunicorn.conf.py"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
