@@ -56,7 +56,7 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
 
     def order(survey: Survey) -> tuple[Store, ...]:
         named = {"archive": s3 if survey.name in buckets else local, "mars": mars}
-        stores = tuple(store for name in survey.stores if (store := named[name]) is not None)
+        stores = tuple(store for name in survey.stores if (store := named.get(name)) is not None)
         if not stores:
             raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
         return stores

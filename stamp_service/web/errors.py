@@ -45,6 +45,7 @@ TABLE: dict[type[errors.StampServiceError], Row] = {
     errors.AlertNotFound: Row(404, "alert-not-found"),
     errors.CutoutAbsent: Row(404, "cutout-absent"),
     errors.ObjectNotFound: Row(404, "object-not-found"),
+    errors.LakeFileNotFound: Row(404, "lake-file-not-found"),
     errors.PacketConflict: Row(409, "packet-conflict"),
     errors.TooLarge: Row(413, "too-large"),
     errors.ConfigurationError: Row(500, "misconfigured"),
