@@ -1,4 +1,5 @@
 # The service as production runs it: docker build -t stamp-service . && docker run -p 8087:8087 -v stamps:/data stamp-service
+# With extras, for lakes on HDFS and the like: docker build --build-arg EXTRAS=lake -t stamp-service .
 FROM python:3.13-slim AS build
 WORKDIR /srv/stamp-service
 RUN python -m venv /opt/venv
@@ -6,9 +7,12 @@ RUN python -m venv /opt/venv
 COPY requirements.txt .
 RUN grep -v '^-e' requirements.txt > /tmp/pins.txt \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /tmp/pins.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE requirements-test.txt ./
 COPY stamp_service stamp_service
-RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+ARG EXTRAS=
+# Extras are pinned where every extra is.
+RUN grep -v '^-e' requirements-test.txt > /tmp/pins.txt \
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --constraint /tmp/pins.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin stamps \
