@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from tqdm import tqdm
 
 from stamp_service import __version__
+from stamp_service.cli_lake import lake
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError, TooLarge
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
@@ -61,6 +62,9 @@ def main() -> None:
 
     Which store, and everything else, is configured with environment variables: see `stamp-service settings`.
     """
+
+
+main.add_command(lake)
 
 
 @dataclass(frozen=True, slots=True)
