@@ -1,8 +1,9 @@
 """From a cutout's bytes to a stamp, and from a stamp to a picture; pixels know nothing of HTTP."""
 
 from stamp_service.images.arrays import to_json, to_npy
-from stamp_service.images.colormaps import colormap_names
+from stamp_service.images.colormaps import check_colormap, colormap_names
 from stamp_service.images.compression import gunzip_cutout, gzip_cutout
+from stamp_service.images.convolution import Kernel
 from stamp_service.images.drawing import (
     DEFAULT_SIZE_PX,
     LARGEST_SCALE,
@@ -11,6 +12,7 @@ from stamp_service.images.drawing import (
     Orient,
     Style,
     default_style,
+    draw_plain_png,
     draw_png,
 )
 from stamp_service.images.fits import Stamp, decode_stamp
@@ -25,16 +27,19 @@ __all__ = [
     "LARGEST_SCALE",
     "LARGEST_SIZE_PX",
     "Flip",
+    "Kernel",
     "Orient",
     "Rectangle",
     "Stamp",
     "Style",
     "Tile",
     "add_text",
+    "check_colormap",
     "colormap_names",
     "decode_stamp",
     "default_style",
     "draw_contact_sheet",
+    "draw_plain_png",
     "draw_png",
     "draw_triptych",
     "gunzip_cutout",

@@ -36,13 +36,15 @@ def colormap_names() -> tuple[str, ...]:
     return tuple(name + suffix for name in _stored() for suffix in ("", _REVERSED))
 
 
-def check_colormap(name: str) -> None:
+def check_colormap(name: str, parameter: str = "cmap") -> None:
     """Refuse a name that no colour map has.
 
     Parameters
     ----------
     name : str
         The name as it was given; capitals matter.
+    parameter : str
+        What the request calls it, for the error.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def check_colormap(name: str) -> None:
     """
     if name.removesuffix(_REVERSED) not in _stored():
         nearest = difflib.get_close_matches(name[:32], colormap_names(), n=1, cutoff=0.0)[0]
-        raise RequestError(f"cmap is not a known colour map; the nearest name is {nearest}.", "cmap")
+        raise RequestError(f"{parameter} is not a known colour map; the nearest name is {nearest}.", parameter)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""From a stamp to a picture: interval, stretch, colour map, orientation, scale."""
+"""From a stamp to a picture: interval, stretch, smoothing, colour map, orientation, scale."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from stamp_service.errors import RequestError, TooLarge
 from stamp_service.images.colormaps import check_colormap
+from stamp_service.images.convolution import Kernel, convolve
 from stamp_service.images.fits import Stamp
 from stamp_service.images.intervals import Limits, Pixels, find_data, find_limits
 from stamp_service.images.orientation import flip_levels, turn_north
-from stamp_service.images.png import encode_palette_png
+from stamp_service.images.png import encode_palette_png, encode_plain_png
 from stamp_service.images.stretches import stretch_levels
 from stamp_service.surveys import IntervalName, Kind, StretchName, Survey
 
@@ -59,6 +60,8 @@ class Style:
         least one; by default 378.
     scale : int, optional
         Draw each pixel of the stamp as a square of this side, whatever `size` says.
+    kernel : str, optional
+        What the stretched levels are smoothed with: `gauss` or `box`.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Style:
     flip: Flip = "none"
     size: int | None = None
     scale: int | None = None
+    kernel: Kernel | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -86,6 +90,8 @@ class Style:
             raise RequestError(f"size is not within 1 to {LARGEST_SIZE_PX}.", "size")
         if self.scale is not None and not 1 <= self.scale <= LARGEST_SCALE:
             raise RequestError(f"scale is not within 1 to {LARGEST_SCALE}.", "scale")
+        if self.kernel not in {None, *get_args(Kernel)}:
+            raise RequestError(f"kernel is not one of {', '.join(get_args(Kernel))}.", "kernel")
         check_colormap(self.cmap)
 
 
@@ -149,6 +155,28 @@ def draw_png(stamp: Stamp, survey: Survey, kind: Kind, style: Style, *, max_pixe
     return encode_palette_png(levels, style.cmap, scale)
 
 
+def draw_plain_png(stamp: Stamp, survey: Survey, kind: Kind, style: Style) -> bytes:
+    """Draw a stamp for programs: a pixel for each of its pixels, row 0 at the top, and no palette.
+
+    Parameters
+    ----------
+    stamp : Stamp
+        The stamp.
+    survey : Survey
+        Its survey.
+    kind : str
+        Its kind.
+    style : Style
+        How to draw it; `orient`, `flip`, `size` and `scale` do not count.
+
+    Returns
+    -------
+    bytes
+        A grey PNG, or an RGBA one where `style` has a colour map; pixels without data are transparent.
+    """
+    return encode_plain_png(find_levels(stamp.pixels, survey.cutouts[kind].mask_values, style), style.cmap)
+
+
 def draw_levels(stamp: Stamp, survey: Survey, kind: Kind, style: Style, *, max_pixels: int) -> NDArray[np.uint8]:
     """Draw a stamp up to the point where its pixels become larger and coloured.
 
@@ -204,17 +232,36 @@ def find_levels(pixels: Pixels, mask_values: tuple[float, ...], style: Style) ->
     """
     has_data = find_data(pixels, mask_values)
     limits = find_limits(pixels, has_data, style.interval, style.pmin, style.pmax)
+    if style.kernel is not None:
+        return _smooth_levels(pixels, has_data, limits, style.stretch, style.kernel)
     if has_data is None:
-        return _spread(pixels, limits, style.stretch)
+        return _as_levels(_spread(pixels, limits, style.stretch))
     levels = np.full(pixels.shape, _NO_DATA, np.uint8)
-    levels[has_data] = _spread(pixels[has_data], limits, style.stretch)
+    levels[has_data] = _as_levels(_spread(pixels[has_data], limits, style.stretch))
     return levels
 
 
-def _spread(values: Pixels, limits: Limits | None, stretch: StretchName) -> NDArray[np.uint8]:
-    """Levels 1 to 255, each as wide as the next, of values that have data; any shape."""
+def _smooth_levels(
+    pixels: Pixels,
+    has_data: NDArray[np.bool_] | None,
+    limits: Limits | None,
+    stretch: StretchName,
+    kernel: Kernel,
+) -> NDArray[np.uint8]:
+    """Smooth what would be seen, so that no bright pixel outshines the rest; no data stays no data."""
+    if has_data is None:
+        has_data = np.ones(pixels.shape, np.bool_)
+    shades = np.full(pixels.shape, np.nan, np.float32)
+    shades[has_data] = _spread(pixels[has_data], limits, stretch).clip(0, _STEPS)
+    levels = np.full(pixels.shape, _NO_DATA, np.uint8)
+    levels[has_data] = _as_levels(convolve(shades, kernel)[has_data])
+    return levels
+
+
+def _spread(values: Pixels, limits: Limits | None, stretch: StretchName) -> Pixels:
+    """Shades, 0 (black) to 255 (white) and beyond, of values that have data; any shape."""
     if limits is None:
-        return np.full(values.shape, _MIDDLE, np.uint8)
+        return np.full(values.shape, _MIDDLE - _BLACK, np.float32)
     spread = values - limits.low
     with np.errstate(over="ignore"):  # far beyond limits that are very close; clipped in the end
         if stretch == "linear":
@@ -223,8 +270,12 @@ def _spread(values: Pixels, limits: Limits | None, stretch: StretchName) -> NDAr
             spread /= limits.high - limits.low
             spread = stretch_levels(spread.clip(0, 1, out=spread), stretch)
             spread *= _STEPS
-    spread.clip(0, _STEPS - 1, out=spread)
-    levels = spread.astype(np.uint8)
+    return spread
+
+
+def _as_levels(shades: Pixels) -> NDArray[np.uint8]:
+    """Levels 1 to 255, each as wide as the next; the shades are overwritten."""
+    levels = shades.clip(0, _STEPS - 1, out=shades).astype(np.uint8)
     levels += _BLACK
     return levels
 

@@ -7,7 +7,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from stamp_service.images.colormaps import find_palette
+from stamp_service.images.colormaps import COLOURS, find_palette
 
 Bytes = NDArray[np.uint8]
 
@@ -58,6 +58,28 @@ def encode_png(picture: Bytes) -> bytes:
     """
     ny, nx = picture.shape[:2]
     return b"".join((_header(nx, ny, _COLOUR_TYPES[picture.shape[2:]]), _data(_filter_rows(picture)), _END))
+
+
+def encode_plain_png(levels: Bytes, cmap: str) -> bytes:
+    """Write a picture of levels without a palette, for programs that read its numbers.
+
+    Parameters
+    ----------
+    levels : ndarray
+        Shape (ny, nx), uint8: 0 is no data, 1 to 255 are the colours of the map. The first row is the top.
+    cmap : str
+        Name of the colour map.
+
+    Returns
+    -------
+    bytes
+        The PNG: for `gray` a grey one, whose values are the levels and whose 0 is transparent, otherwise an
+        RGBA one.
+    """
+    if cmap != "gray":
+        return encode_png(_rgba_palette(cmap)[levels])
+    ny, nx = levels.shape
+    return b"".join((_header(nx, ny, _COLOUR_TYPES[()]), _CLEAR_ZERO, _data(_filter_rows(levels)), _END))
 
 
 def add_text(png: bytes, keyword: str, text: str) -> bytes:
@@ -122,9 +144,20 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
+def _rgba_palette(cmap: str) -> Bytes:
+    """Colour of each level, shape (256, 4); no data is clear black."""
+    palette = np.zeros((1 + COLOURS, 4), np.uint8)
+    palette[1:, :3] = find_palette(cmap)
+    palette[1:, 3] = 255
+    return palette
+
+
+@lru_cache(maxsize=256)
 def _palette_chunks(cmap: str) -> bytes:
     """PLTE and tRNS: a colour for no data, which is never seen, then those of the map; opacity 0 for the first."""
     return _chunk(b"PLTE", bytes(3) + find_palette(cmap).tobytes()) + _chunk(b"tRNS", b"\0")
 
 
 _END = _chunk(b"IEND", b"")
+# In a grey picture tRNS is the one value, of two bytes, that is transparent.
+_CLEAR_ZERO = _chunk(b"tRNS", b"\0\0")

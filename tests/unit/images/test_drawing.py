@@ -4,12 +4,13 @@ import io
 
 import numpy as np
 import pytest
+from astropy import convolution, visualization
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from PIL import Image
 
 from stamp_service.errors import RequestError, TooLarge
-from stamp_service.images import Stamp, Style, default_style, draw_png
+from stamp_service.images import Stamp, Style, default_style, draw_plain_png, draw_png
 from stamp_service.images.drawing import find_levels
 from stamp_service.images.stretches import STRETCHES
 
@@ -65,6 +66,46 @@ def test_every_option_draws_every_kind_of_cutout(some_cutouts):
                 picture = opened(draw_png(real.stamp, real.survey, real.kind, style, max_pixels=MANY))
                 assert max(picture.size) == 200 // max(real.stamp.pixels.shape) * max(real.stamp.pixels.shape)
                 assert len(np.unique(np.asarray(picture))) > 5
+
+
+FINKS_KERNELS = {
+    "gauss": convolution.Gaussian2DKernel(1, x_size=5, y_size=5),
+    "box": convolution.Box2DKernel(1, x_size=5, y_size=5),
+}
+
+
+def drawn_by_fink(pixels: np.ndarray, kernel: str | None, percentiles: tuple[float, float] | None) -> np.ndarray:
+    """Grey of a cutout as Fink's portal draws it, in double precision; pixels without data have none here too."""
+    pixels = pixels.astype(np.float64)
+    if percentiles is None:
+        shades = 1 / (1 + np.exp(-(pixels - np.nanmean(pixels)) / np.nanstd(pixels)))
+    else:
+        low, high = np.nanpercentile(pixels, percentiles)
+        shades = visualization.AsinhStretch()(((pixels - low) / (high - low)).clip(0, 1))
+    if kernel is not None:
+        shades = convolution.convolve(shades, FINKS_KERNELS[kernel], boundary="extend", preserve_nan=True)
+    return shades * 255
+
+
+@pytest.mark.parametrize("kernel", [None, "gauss", "box"])
+@pytest.mark.parametrize("percentiles", [None, (2, 97)])
+def test_plain_pictures_are_as_fink_draws_them(some_cutouts, kernel, percentiles):
+    for real in some_cutouts:
+        if percentiles is None:
+            style = Style("minmax", stretch="sigmoid", kernel=kernel)
+        else:
+            style = Style("percentile", *percentiles, stretch="asinh", kernel=kernel)
+        pixels = real.stamp.pixels.copy()
+        for value in real.survey.cutouts[real.kind].mask_values:
+            pixels[pixels == value] = np.nan
+        pixels[~(np.abs(pixels) < 1e30)] = np.nan
+        expected = drawn_by_fink(pixels, kernel, percentiles)
+        picture = opened(draw_plain_png(real.stamp, real.survey, real.kind, style))
+        assert picture.mode == "L"
+        grey = np.asarray(picture)
+        np.testing.assert_array_equal(grey == 0, np.isnan(expected))
+        seen = grey > 0
+        assert np.abs(grey[seen] - expected[seen]).max() <= 1.01
 
 
 def test_levels_use_the_whole_range_and_clip():
@@ -136,6 +177,7 @@ def test_pictures_have_a_limit(surveys, style):
         ({"scale": 0}, "scale"),
         ({"scale": -1}, "scale"),
         ({"scale": 65}, "scale"),
+        ({"kernel": "Gauss"}, "kernel"),
     ],
 )
 def test_options_out_of_range(options, parameter):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stamp_service.images import add_text
 from stamp_service.images.colormaps import find_palette
-from stamp_service.images.png import encode_palette_png, encode_png
+from stamp_service.images.png import encode_palette_png, encode_plain_png, encode_png
 
 LEVELS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24))
 
@@ -34,6 +34,19 @@ def test_levels_come_back(levels, scale, cmap):
     rgba = np.asarray(picture.convert("RGBA"))
     np.testing.assert_array_equal(rgba[..., 3], np.where(enlarged == 0, 0, 255))
     np.testing.assert_array_equal(rgba[..., :3][enlarged > 0], colours[enlarged][enlarged > 0])
+
+
+@given(LEVELS)
+@settings(max_examples=30, deadline=None)
+def test_plain_pictures_are_grey_or_rgba(levels):
+    grey = opened(encode_plain_png(levels, "gray"))
+    assert grey.mode == "L"
+    np.testing.assert_array_equal(np.asarray(grey), levels)
+    np.testing.assert_array_equal(np.asarray(grey.convert("RGBA"))[..., 3], np.where(levels == 0, 0, 255))
+    coloured = opened(encode_plain_png(levels, "jet"))
+    assert coloured.mode == "RGBA"
+    with_palette = opened(encode_palette_png(levels, "jet")).convert("RGBA")
+    np.testing.assert_array_equal(np.asarray(coloured), np.asarray(with_palette))
 
 
 @given(LEVELS, st.sampled_from(["", "x", "y"]))
