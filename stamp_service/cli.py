@@ -19,21 +19,24 @@ from tqdm import tqdm
 from stamp_service import __version__
 from stamp_service.cli_lake import lake
 from stamp_service.demo import fill
-from stamp_service.errors import ConfigurationError, StampServiceError, TooLarge
+from stamp_service.errors import ConfigurationError, StampServiceError
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
-from stamp_service.packets import Alert, recognise
 from stamp_service.resolver import Resolver
 from stamp_service.server import local_surveys
 from stamp_service.settings import Settings, environment_names, load_settings
-from stamp_service.stores import SchemaSource, import_schemas, open_local, open_schemas, open_stores
+from stamp_service.stores import (
+    SchemaSource,
+    find_packets,
+    import_schemas,
+    open_local,
+    open_packet,
+    open_schemas,
+    open_stores,
+)
 from stamp_service.surveys import KINDS, Kind, Survey, Surveys, load_surveys
 
 Format = Literal["png", "fits", "avro", "json"]
 
-_SCHEMA_SUFFIX = ".avsc"
-# How a packet begins: an object container file, Confluent's wire format, gzip.
-_PACKET_STARTS = (b"Obj\x01", b"\x00", b"\x1f\x8b")
-_PACKET_SUFFIXES = {".avro", ".wire"}
 # Stores answer slowly (a disk flushes, a bucket is far away), so several packets are on their way at once.
 _THREADS = 8
 _BATCH = 512
@@ -113,46 +116,21 @@ def add(context: click.Context, paths: tuple[Path, ...], survey_name: str | None
         candidates = (
             house.surveys if survey_name is None else Surveys([house.surveys.named(survey_name, "--survey")])
         )
-        named = {path for path in paths if path.is_file()}
-        files = sorted({file for path in paths for file in _walk(path)})
-        schemas = [file for file in files if file.suffix == _SCHEMA_SUFFIX]
+        found = find_packets(paths)
         outcomes = [
             _Outcome(file, refused=reason)
-            for file, reason in import_schemas(schemas, house.settings.schemas_path).items()
+            for file, reason in import_schemas(found.schemas, house.settings.schemas_path).items()
             if reason is not None
-        ]
-        packets = [
-            file for file in files if file.suffix != _SCHEMA_SUFFIX and (file in named or _may_be_packet(file))
         ]
         for outcome in outcomes:
             _say_refused(outcome)
-        with tqdm(total=len(packets), unit="packet", disable=None, leave=False) as bar:
-            for outcome in _add_all(house, candidates, packets):
+        with tqdm(total=len(found.packets), unit="packet", disable=None, leave=False) as bar:
+            for outcome in _add_all(house, candidates, found.packets):
                 bar.update()
                 outcomes.append(outcome)
                 _say_refused(outcome)
-    click.echo(_summarise(outcomes, skipped=len(files) - len(schemas) - len(packets)))
+    click.echo(_summarise(outcomes, skipped=found.others))
     context.exit(1 if any(outcome.refused for outcome in outcomes) else 0)
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    """List the files of a folder, or the file that was named; what is hidden in a folder stays hidden."""
-    if path.is_file():
-        yield path
-        return
-    for child in path.iterdir():
-        if not child.name.startswith("."):
-            yield from _walk(child)
-
-
-def _may_be_packet(file: Path) -> bool:
-    if _PACKET_SUFFIXES & set(file.suffixes):
-        return True
-    try:
-        with file.open("rb") as opened:
-            return opened.read(4).startswith(_PACKET_STARTS)
-    except OSError:
-        return True  # to be refused with the reason
 
 
 def _add_all(house: _House, surveys: Surveys, files: list[Path]) -> Iterator[_Outcome]:
@@ -164,22 +142,13 @@ def _add_all(house: _House, surveys: Surveys, files: list[Path]) -> Iterator[_Ou
 
 def _add_file(house: _House, surveys: Surveys, file: Path) -> _Outcome:
     try:
-        alert = _read_alert(house, surveys, file)
+        alert = open_packet(file, surveys, house.schemas, house.settings.max_packet_bytes)
         is_new = house.resolver.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
     except OSError as error:
         return _Outcome(file, refused=error.strerror or type(error).__name__)
     except StampServiceError as error:
         return _Outcome(file, refused=str(error))
     return _Outcome(file, alert.survey.name, is_new)
-
-
-def _read_alert(house: _House, surveys: Surveys, file: Path) -> Alert:
-    limit_bytes = house.settings.max_packet_bytes
-    if file.stat().st_size > limit_bytes:
-        raise TooLarge(f"the file is larger than {limit_bytes} bytes")
-    alert = recognise(surveys, file.read_bytes(), house.schemas, limit_bytes)
-    alert.packet.check()
-    return alert
 
 
 def _say_refused(outcome: _Outcome) -> None:

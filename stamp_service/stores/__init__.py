@@ -5,6 +5,7 @@ from stamp_service.stores.factory import open_local, open_stores
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
+from stamp_service.stores.packet_files import PacketFiles, find_packets, open_packet
 from stamp_service.stores.protocol import Store
 from stamp_service.stores.s3 import S3Store
 from stamp_service.stores.schemas import (
@@ -23,15 +24,18 @@ __all__ = [
     "MarsPatience",
     "MarsStore",
     "MemoryStore",
+    "PacketFiles",
     "RegistrySchemas",
     "S3Access",
     "S3Store",
     "SchemaChain",
     "SchemaSource",
     "Store",
+    "find_packets",
     "import_schema",
     "import_schemas",
     "open_local",
+    "open_packet",
     "open_schemas",
     "open_stores",
 ]
