@@ -2,6 +2,15 @@
 
 from stamp_service.demo.alert import DemoAlert
 from stamp_service.demo.filling import DEFAULT_OBJECTS, DEMO_SURVEYS, demo_alerts, fill
+from stamp_service.demo.lakes import write_demo_lake
 from stamp_service.demo.schemas import demo_schemas
 
-__all__ = ["DEFAULT_OBJECTS", "DEMO_SURVEYS", "DemoAlert", "demo_alerts", "demo_schemas", "fill"]
+__all__ = [
+    "DEFAULT_OBJECTS",
+    "DEMO_SURVEYS",
+    "DemoAlert",
+    "demo_alerts",
+    "demo_schemas",
+    "fill",
+    "write_demo_lake",
+]
