@@ -134,8 +134,9 @@ def answer(
     filename: str,
     *,
     attachment: bool = False,
+    lasting: bool = True,
 ) -> Response:
-    """Answer with bytes that never change, or with 304.
+    """Answer with bytes about one alert, or with 304.
 
     Parameters
     ----------
@@ -151,6 +152,8 @@ def answer(
         Name to save under.
     attachment : bool
         Whether browsers should save rather than show.
+    lasting : bool
+        Whether it is always this alert that answers the question; if not, caches have to ask each time.
 
     Returns
     -------
@@ -160,13 +163,13 @@ def answer(
     tag = question.tag(form)
     headers = [
         ("ETag", f'"{tag}"'),
-        ("Cache-Control", f"{'public' if question.public else 'private'}, {_LASTING}"),
+        ("Cache-Control", f"{'public' if question.public else 'private'}, {_LASTING if lasting else 'no-cache'}"),
         *([] if question.public else [("Vary", "Authorization")]),
     ]
     if_none_match = request.headers.get("If-None-Match")
     # The tag in quotes, weak or strong, alone or among others. `*` asks whether there is anything, which only
     # a store can say.
-    if if_none_match and f'"{tag}"' in if_none_match:
+    if if_none_match and f'"{tag}"' in if_none_match and request.method != "POST":
         return _NotModified(status=304, headers=headers)
     headers += [
         ("Content-Disposition", _disposition(filename, attachment=attachment)),

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import BaseModel, Field
 
-from stamp_service.errors import RequestError, StampServiceError
+from stamp_service.errors import StampServiceError
 from stamp_service.images import Tile, add_text, draw_contact_sheet
 from stamp_service.surveys import Kind
 from stamp_service.surveys.definition import MAX_ID_LENGTH
 from stamp_service.web.answers import Question, ask
 from stamp_service.web.errors import failure_of
 from stamp_service.web.forms import CutoutForm, Form, StyleQuery, stamp_of
-from stamp_service.web.openapi import Operation, describe, parse
+from stamp_service.web.openapi import Operation, describe, parse, read_json
 from stamp_service.web.services import Services, services
 
 blueprint = Blueprint("batch", __name__, url_prefix="/v1")
@@ -121,11 +121,7 @@ class Outcome(Generic[T]):
 def many_stamps() -> Response:
     """Answer with up to a thousand stamps; what is missing is named in the answer, with its reason."""
     here = services()
-    try:
-        body = orjson.loads(request.get_data())
-    except orjson.JSONDecodeError:
-        raise RequestError("the body is not JSON") from None
-    batch = parse(BatchRequest, body)
+    batch = parse(BatchRequest, read_json())
     jobs = [_job(batch, item) for item in batch.stamps]
     response = _ANSWERS[batch.output](here, batch, jobs)
     response.headers["Cache-Control"] = "no-store"

@@ -143,6 +143,24 @@ def detail(failure: Failure) -> tuple[dict[str, Any], str]:
     return {"detail": failure.detail}, "application/json"
 
 
+def status_and_text(failure: Failure) -> tuple[dict[str, Any], str]:
+    """Shape a failure as Fink's APIs name its parts.
+
+    Parameters
+    ----------
+    failure : Failure
+        What happened.
+
+    Returns
+    -------
+    body : dict
+        The JSON body.
+    media_type : str
+        `application/json`.
+    """
+    return {"status": "error", "text": failure.detail}, "application/json"
+
+
 def row_of(kind: type[errors.StampServiceError]) -> Row:
     """Find the row of an exception class, or of its nearest base.
 

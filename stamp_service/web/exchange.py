@@ -35,7 +35,7 @@ _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 # Pages of other origins may read; what they could write needs a token that they do not have. These stand on every
 # answer, whether a page asked or not, since shared caches keep one for all.
 _READABLE = (
-    "Content-Disposition, Content-Range, ETag, Retry-After, X-Request-ID, "
+    "Content-Disposition, Content-Range, ETag, Retry-After, X-Lake-Tier, X-Request-ID, "
     "X-Sheet-Columns, X-Sheet-Missing, X-Sheet-Tile-Px"
 )
 _ON_EVERY_ANSWER = [
