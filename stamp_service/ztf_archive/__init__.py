@@ -1,0 +1,1 @@
+"""The nightly public archive: list, download, read and plot."""
