@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from tqdm import tqdm
 
 from stamp_service import __version__
+from stamp_service.cli_archive import archive
 from stamp_service.cli_lake import lake
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
@@ -67,6 +68,7 @@ def main() -> None:
     """
 
 
+main.add_command(archive)
 main.add_command(lake)
 
 

@@ -6,6 +6,7 @@ and stands in `doc/configuration.md`; a test fails when one does not.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,6 +92,23 @@ class Settings(BaseSettings):
     mars_read_timeout_s: PositiveFloat = Field(10.0, description="Longest wait for bytes from MARS.")
     mars_total_timeout_s: PositiveFloat = Field(30.0, description="Longest time for one lookup and download.")
     mars_attempts: PositiveInt = Field(3, description="How often a failed MARS request is tried in all.")
+
+    # The ZTF public archive
+    ztf_archive_url: str = Field(
+        "https://ztf.uw.edu/alerts/public/", description="Address of the archive of nights."
+    )
+    ztf_archive_timeout_s: PositiveFloat = Field(60.0, description="Longest wait for bytes from that archive.")
+
+    # Cross-matches
+    catalogues: dict[str, str] = Field(
+        default_factory=dict,
+        description="Catalogues that the service matches with, as JSON: "
+        '`{"name": "file, HATS folder or vizier:…"}`.',
+    )
+    xmatch_url: str = Field(
+        "http://cdsxmatch.u-strasbg.fr/xmatch/api/v1/sync", description="Address of the CDS XMatch service."
+    )
+    xmatch_timeout_s: PositiveFloat = Field(120.0, description="Longest wait for bytes from that service.")
 
     # Limits against hostile input
     max_packet_bytes: PositiveInt = Field(
@@ -224,9 +242,12 @@ def load_settings(**overrides: object) -> Settings:
             for item in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"Settings: {details}") from None
-    except SettingsError:
-        # Its message repeats no value; the one setting that is read as JSON is the one that can raise it.
-        raise ConfigurationError("Settings: STAMP_BUCKETS: Input should be JSON") from None
+    except SettingsError as error:
+        # Raised for what has to be JSON and is not; it names the field, and repeats no value.
+        by_field = {field: name for name, field in environment_names().items()}
+        field = re.search(r'field "(\w+)"', str(error))
+        name = by_field.get(field[1], "settings") if field else "settings"
+        raise ConfigurationError(f"Settings: {name}: Input should be JSON") from None
 
 
 def share_metrics_dir(path: Path) -> None:

@@ -38,15 +38,15 @@ def iter_night(
 ) -> Iterator[NightPacket]:
     """Read the packets of a night one after another, straight out of its archive.
 
-    Memory stays flat however many there are, and nothing is written to disk. What is not a plain file with the name
-    of a packet inside the archive's own folder is passed over: links, devices, sparse files, absolute paths, paths
-    with `..`, files that are too large.
+    Memory stays flat however many there are, and nothing is written to disk. What is not a plain file with the
+    name of a packet inside the archive's own folder is passed over: links, devices, sparse files, absolute paths,
+    paths with `..`, files that are too large.
 
     Parameters
     ----------
     source : pathlib.Path or binary file
-        The `.tar.gz`, or a plain `.tar`. A file that the caller opened, at its beginning, tells by its position how
-        far reading has come.
+        The `.tar.gz`, or a plain `.tar`. A file that the caller opened, at its beginning, tells by its position
+        how far reading has come.
     max_packet_bytes : int
         The largest packet that is read.
     refuse : callable, optional
@@ -89,7 +89,7 @@ def _decompressed(source: Path | BinaryIO, opened: ExitStack) -> BinaryIO:
     file.seek(-len(start), 1)
     if start != _GZIP_MAGIC:
         return file
-    return cast(BinaryIO, opened.enter_context(igzip.open(file, "rb")))
+    return cast(BinaryIO, opened.enter_context(igzip.open(file, "rb")))  # type: ignore[no-untyped-call]  # isal publishes no types
 
 
 def _label(source: Path | BinaryIO) -> str:

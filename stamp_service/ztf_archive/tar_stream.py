@@ -1,8 +1,8 @@
 """Tar archives read forwards, once, in bounded memory.
 
 `tarfile` remembers every member and reads extended headers of any size, so a large archive fills the memory and
-a hostile one does so at once. Here nothing is remembered, nothing is written to disk, and no size is believed beyond a
-limit. The formats are V7, ustar, GNU (long names) and pax (POSIX.1-2008, `pax`, *pax Interchange Format*).
+a hostile one does so at once. Here nothing is remembered, nothing is written to disk, and no size is believed
+beyond a limit. The formats are V7, ustar, GNU (long names) and pax (POSIX.1-2008, utility `pax`).
 """
 
 import zlib

@@ -15,11 +15,12 @@ LAYERS = (
     {"stores", "lake", "index"},
     {"cache"},
     {"resolver"},
-    {"ztf_archive", "alert_ingestion", "xmatch", "classifiers"},
+    {"ztf_archive"},
+    {"alert_ingestion", "xmatch", "classifiers"},
     {"steps", "web"},
     {"demo"},
     {"server"},
-    {"cli_lake"},
+    {"cli_archive", "cli_lake", "cli_xmatch"},
     {"cli", "app.py", "gunicorn.conf.py"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
