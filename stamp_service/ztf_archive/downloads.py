@@ -114,11 +114,13 @@ class Downloader:
             raise StoreUnavailable(f"{path.name} could not be written: {reason}") from error
 
     def _fetch_all(self, url: str, part: "_Part", bar: "tqdm[NoReturn]") -> None:
-        """Ask again as long as something arrives."""
+        """Ask again as long as something arrives; a server that stalls again and again is given up."""
         before = -1
         while True:
             try:
                 return persist(lambda _: self._fetch_rest(url, part, bar), self.attempts)
+            except StoreTimeout:
+                raise
             except StoreUnavailable:
                 if part.size() <= before:
                     raise
