@@ -19,6 +19,7 @@ from tqdm import tqdm
 from stamp_service import __version__
 from stamp_service.cli_archive import archive
 from stamp_service.cli_lake import lake
+from stamp_service.cli_xmatch import xmatch
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
@@ -70,6 +71,7 @@ def main() -> None:
 
 main.add_command(archive)
 main.add_command(lake)
+main.add_command(xmatch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,40 @@
+"""The `stamp-service xmatch` command: which entries of a catalogue lie where alerts are."""
+
+from pathlib import Path
+
+import click
+
+from stamp_service.settings import load_settings
+from stamp_service.xmatch import get_alerts_ra_dec, get_xmatches
+from stamp_service.xmatch.asking import TWO_MASS
+
+_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
+
+
+@click.command()
+@click.argument("positions", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--catalogue", default=TWO_MASS, show_default=True, help="What to match with; see below.")
+@click.option(
+    "--distance", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="arcsec"
+)
+@click.option("--max-alerts", default=1000, show_default=True, help="Without POSITIONS: how many; 0 for all.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="CSV, ECSV, VOTable or FITS."
+)
+def xmatch(positions: Path | None, catalogue: str, distance: float, max_alerts: int, output: Path | None) -> None:
+    """Match POSITIONS with a catalogue: a table's file with `ra` and `dec`; the local ZTF alerts if there is none.
+
+    The catalogue is `vizier:` and the name of a VizieR table, or `simbad`, matched by the CDS XMatch service; or a
+    CSV, VOTable, FITS or Parquet file, or the folder of a HATS catalogue, matched here; or a name from
+    STAMP_CATALOGUES.
+    Without an output, the matches are printed as CSV.
+    """
+    settings = load_settings()
+    form = "ascii.csv" if output is None else _FORMATS.get(output.suffix.lower())
+    if form is None:
+        raise click.UsageError(f"the output has to end with one of {', '.join(_FORMATS)}")
+    first = positions if positions is not None else get_alerts_ra_dec(max_alerts=max_alerts, settings=settings)
+    found = get_xmatches(first, settings.catalogues.get(catalogue, catalogue), distance, settings=settings)
+    found.write(click.get_text_stream("stdout") if output is None else output, format=form, overwrite=True)
+    if output is not None:
+        click.echo(f"{len(found)} matches in {output}")
