@@ -13,7 +13,7 @@ from stamp_service.packets.decoder import Decoder
 from stamp_service.packets.schema import read_schema
 
 MAGIC = b"Obj\x01"
-_SYNC_BYTES = 16
+SYNC_BYTES = 16
 _MAX_BLOCKS = 8
 # A file's header has two entries; some writers add a few of their own.
 _MAX_METADATA = 64
@@ -94,7 +94,52 @@ class _Headers:
 _headers = _Headers()
 
 
-def _read_header(data: bytes) -> Header:
+def find_header(data: bytes) -> Header:
+    """Read a file's header, unless it is among those that were met last.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, at least up to its sync marker.
+
+    Returns
+    -------
+    Header
+        The header; files that begin alike get the same object as a rule.
+
+    Raises
+    ------
+    PacketCorrupt
+        If it is damaged, ends early, or its schema is invalid.
+    """
+    try:
+        return _headers.find(data)
+    except IndexError:
+        raise PacketCorrupt("the packet ends early") from None
+
+
+def read_metadata(data: bytes) -> tuple[dict[bytes, bytes], int]:
+    """Read the metadata of a file's header.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, or its beginning.
+
+    Returns
+    -------
+    metadata : dict of bytes to bytes
+        The entries, in the file's order.
+    position : int
+        Where the sync marker starts.
+
+    Raises
+    ------
+    IndexError
+        If the data end within a number.
+    PacketCorrupt
+        If they end elsewhere, or make no sense.
+    """
     metadata: dict[bytes, bytes] = {}
     entries = 0
     position = len(MAGIC)
@@ -111,6 +156,11 @@ def _read_header(data: bytes) -> Header:
         for _ in range(count):
             key, position = _read_bytes(data, position)
             metadata[key], position = _read_bytes(data, position)
+    return metadata, position
+
+
+def _read_header(data: bytes) -> Header:
+    metadata, position = read_metadata(data)
     codec = metadata.get(b"avro.codec", b"null").decode("ascii", "replace")
     if codec not in CODECS:
         raise PacketCorrupt(f"the packet is compressed with none of {', '.join(CODECS)}")
@@ -153,7 +203,7 @@ def open_container(data: bytes, max_bytes: int) -> Contents:
         If the decompressed block is too large.
     """
     try:
-        header = _headers.find(data)
+        header = find_header(data)
         start, end = _find_record(data, len(header.text))
     except IndexError:
         raise PacketCorrupt("the packet ends early") from None
@@ -165,8 +215,8 @@ def open_container(data: bytes, max_bytes: int) -> Contents:
 
 def _find_record(data: bytes, position: int) -> tuple[int, int]:
     """Find the block with the one record; others may be empty, as the last is in ATLAS's files."""
-    sync = data[position : position + _SYNC_BYTES]
-    position += _SYNC_BYTES
+    sync = data[position : position + SYNC_BYTES]
+    position += SYNC_BYTES
     record = None
     for _ in range(_MAX_BLOCKS):
         if position == len(data):
@@ -174,7 +224,7 @@ def _find_record(data: bytes, position: int) -> tuple[int, int]:
         count, start = read_long(data, position)
         size, start = read_length(data, start)
         end = start + size
-        position = end + _SYNC_BYTES
+        position = end + SYNC_BYTES
         if position > len(data):
             raise PacketCorrupt("the packet ends early")
         if data[end:position] != sync:

@@ -35,8 +35,19 @@ def encode_body(schema: Schema, record: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _encode_long(value: int) -> bytes:
-    """Encode an integer that is not negative, zigzag and of variable length."""
+def encode_long(value: int) -> bytes:
+    """Encode an integer that is not negative, zigzag and of variable length.
+
+    Parameters
+    ----------
+    value : int
+        The integer.
+
+    Returns
+    -------
+    bytes
+        Its encoding.
+    """
     rest = value << 1
     encoded = bytearray()
     while rest > 0x7F:
@@ -46,8 +57,20 @@ def _encode_long(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _encode_bytes(data: bytes) -> bytes:
-    return _encode_long(len(data)) + data
+def encode_bytes(data: bytes) -> bytes:
+    """Encode bytes, or a text's UTF-8.
+
+    Parameters
+    ----------
+    data : bytes
+        The bytes.
+
+    Returns
+    -------
+    bytes
+        The length and the bytes.
+    """
+    return encode_long(len(data)) + data
 
 
 def _compress(codec: str, body: bytes) -> bytes:
@@ -88,12 +111,12 @@ def frame_ocf(schema: Schema, body: bytes, codec: str = "null", sync_marker: byt
     if codec not in CODECS:
         raise ValueError(f"codec is not one of {', '.join(CODECS)}")
     metadata = {b"avro.codec": codec.encode(), b"avro.schema": orjson.dumps(record_of(schema))}
-    entries = b"".join(_encode_bytes(key) + _encode_bytes(value) for key, value in metadata.items())
-    header = MAGIC + _encode_long(len(metadata)) + entries + _encode_long(0)
+    entries = b"".join(encode_bytes(key) + encode_bytes(value) for key, value in metadata.items())
+    header = MAGIC + encode_long(len(metadata)) + entries + encode_long(0)
     sync = blake2b(header + body, digest_size=16).digest() if sync_marker is None else sync_marker
     if len(sync) != 16:
         raise ValueError("a sync marker has 16 bytes")
-    return header + sync + _encode_long(1) + _encode_bytes(_compress(codec, body)) + sync
+    return header + sync + encode_long(1) + encode_bytes(_compress(codec, body)) + sync
 
 
 def write_ocf(

@@ -115,7 +115,7 @@ class S3Store:
             return stored
 
         def read(_attempt: int) -> bytes:
-            with _explained(survey_name, alert_id):
+            with explained(survey_name, alert_id):
                 return _get_object(clients.boto, bucket, key, alert_id, limit_bytes)
 
         return persist(read, max(1, self._attempts - 1))
@@ -165,7 +165,7 @@ class S3Store:
         def write(_attempt: int) -> bool:
             if self._is_stored(survey, alert_id, packet, object_id):
                 return False
-            with _explained(survey.name, alert_id):
+            with explained(survey.name, alert_id):
                 _put_object(client, bucket, key, stored)
             return True
 
@@ -192,7 +192,7 @@ class S3Store:
         client = self._open().boto
         for survey_name, bucket in self._buckets.items():
             try:
-                with _explained(survey_name, _PROBE):
+                with explained(survey_name, _PROBE):
                     _get_object(client, bucket, _PROBE, _PROBE, self._max_packet_bytes)
             except AlertNotFound:
                 continue
@@ -229,8 +229,25 @@ def _put_object(client: "S3Client", bucket: str, key: str, stored: bytes) -> Non
 
 
 @contextmanager
-def _explained(survey_name: str, alert_id: str) -> Iterator[None]:
-    """Turn what boto3 raises into the house's errors, `Transient` where asking again may help."""
+def explained(survey_name: str, alert_id: str) -> Iterator[None]:
+    """Turn what boto3 raises into the house's errors.
+
+    Parameters
+    ----------
+    survey_name : str
+        Whose bucket is asked.
+    alert_id : str
+        What it is asked for.
+
+    Raises
+    ------
+    AlertNotFound
+        If S3 says `NoSuchKey`.
+    Transient
+        If asking again may help.
+    StoreUnavailable
+        If it will not.
+    """
     try:
         yield
     except ClientError as error:

@@ -1,0 +1,371 @@
+"""The local index: for every night one SQLite file that says where each alert's block lies.
+
+A file is written, in one transaction per pack, as long as packs of its night come to their place, and never again
+afterwards. Alert ids of a survey mostly grow with time, so the first and the last id of a night tell which
+nights need not be asked.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import time_ns
+from typing import NamedTuple
+
+from stamp_service.stores.packed.disk import make_folder, sync_folder
+from stamp_service.stores.packed.names import PackName
+from stamp_service.stores.packed.pieces import Piece, key_of, write_entry
+from stamp_service.stores.packed.scanning import Place
+from stamp_service.stores.packed.sqlite_files import BUSY_S, IndexTorn, connect, explained, reading, select
+
+_SUFFIX = ".sqlite"
+# File systems note the time of a change only every few milliseconds.
+_SETTLED_NS = 1_000_000_000
+_MAX_CONNECTIONS = 64
+_PAGE = 10_000
+_TABLES = """
+CREATE TABLE packs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE alerts (
+    alert_id TEXT PRIMARY KEY,
+    key BLOB NOT NULL,
+    pack INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pieces (name TEXT PRIMARY KEY) STRICT;
+"""
+_FIND = """
+SELECT packs.name, offset, length FROM alerts JOIN packs ON packs.number = alerts.pack WHERE alert_id = ?
+"""
+_ENTRIES = """
+SELECT alert_id, key, packs.name, offset, length FROM alerts JOIN packs ON packs.number = alerts.pack ORDER BY key
+"""
+
+
+class Located(NamedTuple):
+    """Where an alert's block lies."""
+
+    pack: PackName
+    offset: int
+    length: int
+
+
+class _Night(NamedTuple):
+    """What is remembered of a night's file: its state when it was asked, and its first and last id."""
+
+    state: tuple[int, int, int]
+    first: str
+    last: str
+
+
+class NightIndex:
+    """The index of a survey; for one process, and any number of its threads.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of its nights.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self._nights: dict[str, _Night] = {}
+        self._changed_ns = self._looked_ns = 0
+
+    def find(self, alert_id: str) -> Located | None:
+        """Look an alert up.
+
+        Parameters
+        ----------
+        alert_id : str
+            The alert.
+
+        Returns
+        -------
+        Located or None
+            Where it is; None if no night has it.
+
+        Raises
+        ------
+        StoreUnavailable
+            If an index file cannot be read.
+        """
+        with self._lock, explained():
+            self._look()
+            for night, known in reversed(self._nights.items()):
+                if known.first <= alert_id <= known.last:
+                    for name, offset, length in select(self._open(night), _FIND, alert_id):
+                        return Located(_pack_name(name), offset, length)
+        return None
+
+    def _look(self) -> None:
+        """Take note of new and changed files; the folder's own time tells that there are none."""
+        try:
+            changed_ns = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            changed_ns = 0
+        if changed_ns == self._changed_ns and changed_ns + _SETTLED_NS < self._looked_ns:
+            return
+        now_ns = time_ns()
+        nights = {}
+        for night, state in sorted(self._states()):
+            known = self._nights.get(night)
+            if known is None or known.state != state:
+                self._drop(night)
+                known = self._measure(night, state)
+            nights[night] = known
+        self._nights, self._changed_ns, self._looked_ns = nights, changed_ns, now_ns
+
+    def _measure(self, night: str, state: tuple[int, int, int]) -> _Night:
+        bounds = select(self._open(night), "SELECT min(alert_id), max(alert_id) FROM alerts")
+        first, last = bounds[0] if bounds else (None, None)
+        return _Night(state, first or "", last or "")
+
+    def _states(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                night, dot, suffix = entry.name.partition(".")
+                if dot + suffix == _SUFFIX:
+                    stat = entry.stat()
+                    yield night, (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+    def _open(self, night: str) -> sqlite3.Connection:
+        connection = self._connections.pop(night, None)
+        if connection is None:
+            connection = connect(self._path(night))
+            if len(self._connections) >= _MAX_CONNECTIONS:
+                self._drop(next(iter(self._connections)))
+        self._connections[night] = connection
+        return connection
+
+    def _drop(self, night: str) -> None:
+        connection = self._connections.pop(night, None)
+        if connection is not None:
+            connection.close()
+
+    def _path(self, night: str) -> Path:
+        return self._folder / f"{night}{_SUFFIX}"
+
+    def add(self, pack: PackName, places: Iterable[Place]) -> None:
+        """Add a pack; harmless when it is there already.
+
+        Parameters
+        ----------
+        pack : PackName
+            The pack.
+        places : iterable of Place
+            All its alerts.
+
+        Raises
+        ------
+        StoreUnavailable
+            If it cannot be written.
+        """
+        with explained(), self._written(pack.night) as connection:
+            connection.execute("INSERT OR IGNORE INTO packs (name) VALUES (?)", (str(pack),))
+            ((number,),) = connection.execute("SELECT number FROM packs WHERE name = ?", (str(pack),))
+            rows = ((place.alert_id, key_of(place.alert_id), number, *place[1:]) for place in places)
+            # Of two places of one packet, which only two spools of one archive can make, the first one stays.
+            connection.executemany("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _written(self, night: str) -> Iterator[sqlite3.Connection]:
+        path = self._path(night)
+        is_new = not path.exists()
+        if is_new:
+            make_folder(self._folder)
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                    for statement in _TABLES.split(";\n"):
+                        connection.execute(statement)
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+        finally:
+            connection.close()
+        if is_new:
+            sync_folder(self._folder)
+
+    def packs(self, night: str) -> set[PackName]:
+        """List the packs of a night that are in the index.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+
+        Returns
+        -------
+        set of PackName
+            The packs.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the index file cannot be read; `IndexTorn` if it is damaged.
+        """
+        with self._lock, explained():
+            if not self._path(night).exists():
+                return set()
+            return {_pack_name(name) for (name,) in select(self._open(night), "SELECT name FROM packs")}
+
+    def entries(self, night: str, packs: Collection[PackName] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Write what a night has as entries of a piece.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+        packs : collection of PackName, optional
+            Only these packs' alerts.
+
+        Yields
+        ------
+        tuple of str and bytes
+            Alert ids and entries, in the entries' order.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the index file cannot be read.
+        """
+        wanted = None if packs is None else {str(pack) for pack in packs}
+        with explained(), reading(self._path(night)) as connection:
+            for alert_id, key, name, offset, length in connection.execute(_ENTRIES):
+                if wanted is None or name in wanted:
+                    yield alert_id, write_entry(key, _pack_name(name).marker, offset, length)
+
+    def pieces(self, night: str) -> list[Piece]:
+        """List the pieces that this index published of a night.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+
+        Returns
+        -------
+        list of Piece
+            The pieces.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the index file cannot be read.
+        """
+        if not self._path(night).exists():
+            return []
+        with explained(), reading(self._path(night)) as connection:
+            read = (Piece.read(name) for (name,) in select(connection, "SELECT name FROM pieces"))
+            return [piece for piece in read if piece is not None]
+
+    def note_pieces(self, night: str, *, new: Collection[Piece] = (), gone: Collection[Piece] = ()) -> None:
+        """Remember which pieces are published.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+        new : collection of Piece
+            Those that are now.
+        gone : collection of Piece
+            Those that are not any more.
+
+        Raises
+        ------
+        StoreUnavailable
+            If it cannot be written.
+        """
+        with explained(), self._written(night) as connection:
+            connection.executemany("INSERT OR IGNORE INTO pieces VALUES (?)", [(str(piece),) for piece in new])
+            connection.executemany("DELETE FROM pieces WHERE name = ?", [(str(piece),) for piece in gone])
+
+    def check(self, night: str) -> None:
+        """Read a night's whole file.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+
+        Raises
+        ------
+        IndexTorn
+            If it is damaged.
+        StoreUnavailable
+            If it cannot be read.
+        """
+        with explained(), reading(self._path(night)) as connection:
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise IndexTorn("the index of the packed store is damaged")
+
+    def forget(self, night: str) -> None:
+        """Remove a night's file, to write it anew; nobody may be writing it.
+
+        Parameters
+        ----------
+        night : str
+            The night.
+        """
+        with self._lock:
+            self._drop(night)
+            for suffix in (_SUFFIX, f"{_SUFFIX}-journal"):
+                (self._folder / f"{night}{suffix}").unlink(missing_ok=True)
+
+    def nights(self) -> list[str]:
+        """List the nights.
+
+        Returns
+        -------
+        list of str
+            Their names, oldest first.
+        """
+        return sorted(night for night, _ in self._states())
+
+    def alert_ids(self) -> Iterator[str]:
+        """Name all alerts.
+
+        Yields
+        ------
+        str
+            Alert ids, night by night.
+
+        Raises
+        ------
+        StoreUnavailable
+            If an index file cannot be read.
+        """
+        for night in self.nights():
+            last = ""
+            while page := self._page(night, last):
+                yield from page
+                last = page[-1]
+
+    def _page(self, night: str, after: str) -> list[str]:
+        """Read some ids: whoever goes through all of them must not keep writers out meanwhile."""
+        question = "SELECT alert_id FROM alerts WHERE alert_id > ? ORDER BY alert_id LIMIT ?"
+        with explained(), reading(self._path(night)) as connection:
+            return [row[0] for row in select(connection, question, after, _PAGE)]
+
+    def close(self) -> None:
+        """Close all files; they are opened again when needed."""
+        with self._lock:
+            for night in list(self._connections):
+                self._drop(night)
+
+
+def _pack_name(text: str) -> PackName:
+    name = PackName.read(text)
+    if name is None:
+        raise IndexTorn("the index of the packed store is damaged")
+    return name
