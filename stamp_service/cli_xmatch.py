@@ -1,19 +1,19 @@
 """The `stamp-service xmatch` command: which entries of a catalogue lie where alerts are."""
 
+import io
 from pathlib import Path
 
 import click
 
 from stamp_service.settings import load_settings
-from stamp_service.xmatch import get_alerts_ra_dec, get_xmatches
-from stamp_service.xmatch.asking import TWO_MASS
 
+_TWO_MASS = "vizier:II/246/out"
 _FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
 
 
 @click.command()
 @click.argument("positions", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--catalogue", default=TWO_MASS, show_default=True, help="What to match with; see below.")
+@click.option("--catalogue", default=_TWO_MASS, show_default=True, help="What to match with; see below.")
 @click.option(
     "--distance", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="arcsec"
 )
@@ -29,12 +29,18 @@ def xmatch(positions: Path | None, catalogue: str, distance: float, max_alerts: 
     STAMP_CATALOGUES.
     Without an output, the matches are printed as CSV.
     """
+    from stamp_service.xmatch import get_alerts_ra_dec, get_xmatches  # noqa: PLC0415 - a second for astropy's tables
+
     settings = load_settings()
     form = "ascii.csv" if output is None else _FORMATS.get(output.suffix.lower())
     if form is None:
         raise click.UsageError(f"the output has to end with one of {', '.join(_FORMATS)}")
     first = positions if positions is not None else get_alerts_ra_dec(max_alerts=max_alerts, settings=settings)
     found = get_xmatches(first, settings.catalogues.get(catalogue, catalogue), distance, settings=settings)
-    found.write(click.get_text_stream("stdout") if output is None else output, format=form, overwrite=True)
-    if output is not None:
+    if output is None:
+        text = io.StringIO()
+        found.write(text, format=form)
+        click.echo(text.getvalue(), nl=False)
+    else:
+        found.write(output, format=form, overwrite=True)
         click.echo(f"{len(found)} matches in {output}")

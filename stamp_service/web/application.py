@@ -9,7 +9,7 @@ from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
 from stamp_service.stores import open_schemas, open_stores
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, logs, operations, v1
+from stamp_service.web import alerce, alertdb, batch, errors, logs, operations, v1, xmatch
 from stamp_service.web.access import Access
 from stamp_service.web.exchange import Exchange
 from stamp_service.web.metrics import Metrics
@@ -65,7 +65,15 @@ def create_app(settings: Settings) -> Flask:
     )
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
     errors.install(app, {"alerce": errors.message, "alerce_writing": errors.message, "alertdb": errors.detail})
-    for blueprint in (v1.blueprint, batch.blueprint, alerce.blueprint, alertdb.blueprint, operations.blueprint):
+    xmatch.install(app, settings)
+    for blueprint in (
+        v1.blueprint,
+        xmatch.blueprint,
+        batch.blueprint,
+        alerce.blueprint,
+        alertdb.blueprint,
+        operations.blueprint,
+    ):
         app.register_blueprint(blueprint)
     if access.writable:
         app.register_blueprint(alerce.writing)

@@ -82,7 +82,9 @@ def read_table(path: Path) -> Table:
             warnings.simplefilter("ignore", UnitsWarning)
             warnings.simplefilter("ignore", VerifyWarning)
             options = {"use_names_over_ids": True} if form == "votable" else {}
-            return Table.read(path, format=form, **options)
+            table = Table.read(path, format=form, **options)
+            table.convert_bytestring_to_unicode()  # FITS has bytes where others have text
+            return table
     except Exception as error:
         # Astropy's readers raise whatever their parsers meet: KeyError, IndexError, TableParseError, E19, …
         raise RequestError(f"{path.name} could not be read as a table") from error

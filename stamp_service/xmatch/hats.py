@@ -140,11 +140,10 @@ def _read(catalogue: Any, pixels: Sequence[Any]) -> list[Table]:  # noqa: ANN401
     from dask.base import compute  # noqa: PLC0415 - comes with lsdb
 
     if not pixels:
-        return [from_arrow(pa.Table.from_pandas(catalogue._ddf._meta, preserve_index=False))]
+        return [from_arrow(pa.Table.from_pandas(catalogue.meta, preserve_index=False))]
+    parts = [part for pixel in pixels for part in catalogue.get_partition(pixel.order, pixel.pixel).to_delayed()]
     try:
-        frames = compute(  # type: ignore[no-untyped-call]  # dask's has no types
-            *(catalogue.get_partition(pixel.order, pixel.pixel)._ddf for pixel in pixels)
-        )
+        frames = compute(*parts)  # type: ignore[no-untyped-call]  # dask publishes none for it
     except OSError as error:
         raise StoreUnavailable(f"the catalogue {catalogue.name} could not be read") from error
     return [from_arrow(pa.Table.from_pandas(frame, preserve_index=False)) for frame in frames]

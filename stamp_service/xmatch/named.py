@@ -18,8 +18,6 @@ from stamp_service.xmatch.cds import PREFIXES
 from stamp_service.xmatch.hats import is_hats
 from stamp_service.xmatch.matching import Positions, join, match
 
-LARGEST_DISTANCE_ARCSEC = 180.0
-
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
@@ -65,6 +63,29 @@ class NamedCatalogues:
         """
         return list(self._places)
 
+    def check(self, name: str) -> str:
+        """Find what a name stands for.
+
+        Parameters
+        ----------
+        name : str
+            The catalogue, as a request names it.
+
+        Returns
+        -------
+        str
+            The file, folder or address that is configured.
+
+        Raises
+        ------
+        RequestError
+            If there is no catalogue of this name.
+        """
+        if name not in self._places:
+            known = ", ".join(self._places) or "none"
+            raise RequestError(f"catalogue is not one of those that are configured: {known}", "catalogue")
+        return self._places[name]
+
     def matches(self, name: str, ra_deg: float, dec_deg: float, max_distance_arcsec: float) -> Table:
         """Find the entries of a catalogue close to a position.
 
@@ -89,10 +110,7 @@ class NamedCatalogues:
         StoreUnavailable
             If it cannot be asked.
         """
-        place = self._places.get(name)
-        if place is None:
-            known = ", ".join(self._places) or "none"
-            raise RequestError(f"catalogue is not one of those that are configured: {known}", "catalogue")
+        place = self.check(name)
         first = Table({"stamp_ra": [ra_deg], "stamp_dec": [dec_deg]})
         columns = ("stamp_ra", "stamp_dec")
         if place.startswith(PREFIXES) or "://" in place or is_hats(Path(place)):

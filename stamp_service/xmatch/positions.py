@@ -111,7 +111,7 @@ def find_positions(table: Table, columns: tuple[str, str] | None = None) -> tupl
     except (TypeError, ValueError):
         raise RequestError(f"the columns {names[0]} and {names[1]} do not hold degrees") from None
     on_sky = np.isfinite(ra_deg) & (np.abs(dec_deg) <= 90)  # False for NaN
-    return np.where(on_sky, ra_deg % 360, np.nan), np.where(on_sky, dec_deg, np.nan)
+    return np.where(on_sky, np.where(on_sky, ra_deg, 0) % 360, np.nan), np.where(on_sky, dec_deg, np.nan)
 
 
 def _usual_names(table: Table) -> tuple[str, str] | None:

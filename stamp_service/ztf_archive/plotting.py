@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 # ZTF's cutouts carry no WCS. 1.01 arcsec per pixel: Bellm et al. 2019, PASP 131, 018002.
 _ARCSEC_PER_PX = 1.01
 _BAR_ARCSEC = 10
-_NO_DATA = "#808080"
+_NO_DATA = "#c8d2e0"
+# Where the stretch turns from linear to logarithmic, as a fraction of the range.
+_ASINH = 0.1
 _LARGEST_VALUE = 1e30
 # A cutout has 16 kB and 63 x 63 pixels.
 _MAX_BYTES = 32 * 1024 * 1024
@@ -29,7 +31,7 @@ def plot_stamps(alert: Mapping[str, Any]) -> "Figure":
 
     Science and template are drawn from their 0.5th to their 99.7th percentile with an asinh stretch, each in its
     own limits; the difference linearly and symmetrically, so that zero is mid-grey. Pixels without data are
-    hatched grey. Row 0 is at the top, as ZTF's own pages show them.
+    hatched. Row 0 is at the top, as ZTF's own pages show them.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def plot_stamps(alert: Mapping[str, Any]) -> "Figure":
     stamps = {kind: _pixels(alert, survey, kind) for kind in survey.kinds}
     if all(pixels is None for pixels in stamps.values()):
         raise CutoutAbsent("the alert has no cutouts")
-    figure, axes = plt.subplots(1, len(stamps), figsize=(3.2 * len(stamps), 3.9), layout="constrained")
+    figure, axes = plt.subplots(1, len(stamps), figsize=(3.2 * len(stamps), 3.6), layout="constrained")
     figure.suptitle(_title(alert, survey))
     for (kind, pixels), panel in zip(stamps.items(), axes, strict=True):
         panel.set_title(kind.capitalize())
@@ -72,32 +74,47 @@ def plot_stamps(alert: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+def _find(alert: Mapping[str, Any], paths: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever stands there
+    """Read the first of some dotted paths that has a value."""
+    for path in paths:
+        value: Any = alert
+        for field in path.split("."):
+            value = value.get(field) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None
+
+
 def _pixels(alert: Mapping[str, Any], survey: Survey, kind: Kind) -> NDArray[np.float32] | None:
     """Decode one cutout, shape (ny, nx), NaN where there are no data."""
-    value: Any = alert
-    for field in survey.cutouts[kind].fields[0].split("."):
-        value = value.get(field) if isinstance(value, Mapping) else None
-    if not value:
+    cutout = _find(alert, survey.cutouts[kind].fields)
+    if not cutout:
         return None
-    pixels = decode_stamp(value, max_bytes=_MAX_BYTES, max_pixels=_MAX_PIXELS).pixels
+    pixels = decode_stamp(cutout, max_bytes=_MAX_BYTES, max_pixels=_MAX_PIXELS).pixels
     return np.where(np.abs(pixels) <= _LARGEST_VALUE, pixels, np.float32(np.nan))
 
 
 def _title(alert: Mapping[str, Any], survey: Survey) -> str:
-    candidate = alert.get("candidate") or {}
-    band = survey.band.names.get(str(candidate.get("fid")))
-    magnitude = candidate.get("magpsf")
-    parts = [str(alert[name]) for name in ("objectId", "candid") if alert.get(name) is not None]
+    names = [_find(alert, identifier.fields) for identifier in (survey.object_id, survey.alert_id)]
+    band = survey.band.names.get(str(_find(alert, survey.band.fields)))
+    magnitude = _find(alert, survey.photometry.magnitude)
+    parts = [str(name) for name in names if name is not None]
     parts += [f"{band} = {magnitude:.2f} mag"] if band and magnitude is not None else []
     return "   ".join(parts)
 
 
 def _draw(panel: "Axes", pixels: NDArray[np.float32], kind: Kind) -> None:
-    from astropy.visualization import AsinhStretch, ImageNormalize, LinearStretch  # noqa: PLC0415 - needs matplotlib
+    from matplotlib.colors import FuncNorm, Normalize  # noqa: PLC0415 - an extra
 
     low, high = _limits(pixels, symmetric=kind == "difference")
-    stretch = LinearStretch() if kind == "difference" else AsinhStretch(0.1)
-    norm = ImageNormalize(vmin=low, vmax=high, stretch=stretch, clip=True)
+    knee = _ASINH * (high - low)
+    norm = (
+        Normalize(low, high)
+        if kind == "difference"
+        else FuncNorm(
+            (lambda x: np.arcsinh((x - low) / knee), lambda y: low + knee * np.sinh(y)), vmin=low, vmax=high
+        )
+    )
     panel.set_facecolor(_NO_DATA)
     panel.patch.set_hatch("////")
     panel.imshow(np.ma.masked_invalid(pixels), cmap="gray", norm=norm, origin="upper", interpolation="nearest")

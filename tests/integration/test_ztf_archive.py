@@ -301,7 +301,9 @@ def test_refused_members_are_counted_with_reasons(run, settings, packets, tmp_pa
 
 
 def test_an_interrupted_run_is_continued(run, settings, packets, tmp_path):
-    whole = make_night({f"{number:03d}/{name}": packet for number in range(40) for name, packet in packets.items()})
+    whole = make_night(
+        {f"{number:03d}/{name}": packet for number in range(40) for name, packet in packets.items()}
+    )
     night = tmp_path / "night.tar.gz"
     night.write_bytes(whole[: int(len(whole) * 0.8)])
     os.utime(night, (1, 1))
@@ -323,7 +325,9 @@ def test_an_interrupted_run_is_continued(run, settings, packets, tmp_path):
 
 def test_a_store_that_fails_ends_the_run_and_the_next_goes_on(run, settings, packets, tmp_path):
     night = tmp_path / "night.tar.gz"
-    night.write_bytes(make_night({f"{n:03d}/{name}": packet for n in range(40) for name, packet in packets.items()}))
+    night.write_bytes(
+        make_night({f"{n:03d}/{name}": packet for n in range(40) for name, packet in packets.items()})
+    )
     store = settings.data_dir / "alerts"
     store.parent.mkdir(parents=True)
     store.write_text("no folder")

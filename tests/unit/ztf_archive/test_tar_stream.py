@@ -34,7 +34,7 @@ def special(name: str, kind: bytes, size: int = 0, **fields) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type, member.size = kind, size
     for field, value in fields.items():
-        setattr(member, field, value)  # noqa: B010 - as tarfile has it
+        setattr(member, field, value)
     return member
 
 
