@@ -17,6 +17,14 @@ from stamp_service.web.services import Services, attach
 
 # A thousand stamps in a batch, or one packet in a form; nothing else has a body.
 _FORM_OVERHEAD_BYTES = 64 * 1024
+_BLUEPRINTS = (
+    v1.blueprint,
+    xmatch.blueprint,
+    batch.blueprint,
+    alerce.blueprint,
+    alertdb.blueprint,
+    operations.blueprint,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -66,14 +74,7 @@ def create_app(settings: Settings) -> Flask:
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
     errors.install(app, {"alerce": errors.message, "alerce_writing": errors.message, "alertdb": errors.detail})
     xmatch.install(app, settings)
-    for blueprint in (
-        v1.blueprint,
-        xmatch.blueprint,
-        batch.blueprint,
-        alerce.blueprint,
-        alertdb.blueprint,
-        operations.blueprint,
-    ):
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     if access.writable:
         app.register_blueprint(alerce.writing)

@@ -30,11 +30,13 @@ def pack(*members: tarfile.TarInfo | tuple[str, bytes], form: int = tarfile.PAX_
     return file.getvalue()
 
 
-def special(name: str, kind: bytes, size: int = 0, **fields) -> tarfile.TarInfo:
+def special(name: str, kind: bytes, **fields) -> tarfile.TarInfo:
+    """Describe a member without data, of any kind."""
     member = tarfile.TarInfo(name)
-    member.type, member.size = kind, size
-    for field, value in fields.items():
-        setattr(member, field, value)
+    member.type = kind
+    given = {"linkname": "", "devmajor": 0, "devminor": 0, "pax_headers": {}} | fields
+    member.linkname, member.pax_headers = given["linkname"], given["pax_headers"]
+    member.devmajor, member.devminor = given["devmajor"], given["devminor"]
     return member
 
 
