@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     s3_read_timeout_s: PositiveFloat = Field(10.0, description="Longest wait for bytes from S3.")
     s3_attempts: PositiveInt = Field(3, description="How often a failed S3 request is tried in all.")
 
+    # The packed store
+    packed_surveys: Words = Field((), description="Surveys whose packets are kept in packs of some 64 MB.")
+    packed_codec: Literal["zstandard", "deflate"] = Field(
+        "zstandard", description="How new packs are compressed; old ones are read whatever this says."
+    )
+
     # MARS
     mars_url: str | None = Field(
         None, validation_alias="MARS_URL", description="Address of a MARS-like API to look alerts up in."

@@ -1,10 +1,11 @@
 """Where packets are kept, and where their schemas come from."""
 
 from stamp_service.remote.s3_clients import S3Access
-from stamp_service.stores.factory import open_local, open_stores
+from stamp_service.stores.factory import open_local, open_packed, open_stores
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
+from stamp_service.stores.packed import PackedAlert, PackedStore
 from stamp_service.stores.packet_files import PacketFiles, find_packets, open_packet
 from stamp_service.stores.protocol import Store
 from stamp_service.stores.s3 import S3Store
@@ -24,6 +25,8 @@ __all__ = [
     "MarsPatience",
     "MarsStore",
     "MemoryStore",
+    "PackedAlert",
+    "PackedStore",
     "PacketFiles",
     "RegistrySchemas",
     "S3Access",
@@ -35,6 +38,7 @@ __all__ = [
     "import_schema",
     "import_schemas",
     "open_local",
+    "open_packed",
     "open_packet",
     "open_schemas",
     "open_stores",

@@ -7,8 +7,10 @@ from stamp_service.remote.s3_clients import S3Access
 from stamp_service.settings import Settings
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
+from stamp_service.stores.packed import PackedBuckets, PackedStore
 from stamp_service.stores.protocol import Store
 from stamp_service.stores.s3 import S3Store
+from stamp_service.stores.schemas import open_schemas
 from stamp_service.surveys import Survey, Surveys
 
 
@@ -26,6 +28,40 @@ def open_local(settings: Settings) -> LocalStore:
         The store, made if it did not exist.
     """
     return LocalStore(settings.data_dir / "alerts", settings.max_packet_bytes)
+
+
+def open_packed(settings: Settings, surveys: Surveys) -> PackedStore:
+    """Open the packed store.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys; those with a bucket have their packs there.
+
+    Returns
+    -------
+    PackedStore
+        The store, for any survey.
+
+    Raises
+    ------
+    ConfigurationError
+        If a survey is to be kept packed that does not exist.
+    """
+    for name in settings.packed_surveys:
+        if name not in surveys:
+            raise ConfigurationError(f"STAMP_PACKED_SURVEYS names {name}, which is no survey")
+    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    remote = PackedBuckets(buckets=buckets, access=_s3_access(settings), attempts=settings.s3_attempts)
+    return PackedStore(
+        settings.data_dir / "packed",
+        schemas=open_schemas(settings),
+        max_packet_bytes=settings.max_packet_bytes,
+        codec=settings.packed_codec,
+        remote=remote if buckets else None,
+    )
 
 
 def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
@@ -49,14 +85,18 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
         If a survey has no store at all.
     """
     buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    packed = open_packed(settings, surveys) if settings.packed_surveys else None
     archived = [survey for survey in surveys.values() if "archive" in survey.stores]
     local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
     s3 = _open_s3(settings, buckets) if buckets else None
     mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
 
     def order(survey: Survey) -> tuple[Store, ...]:
-        named = {"archive": s3 if survey.name in buckets else local, "mars": mars}
-        stores = tuple(store for name in survey.stores if (store := named.get(name)) is not None)
+        archive = s3 if survey.name in buckets else local
+        # Behind the packed store stands the other one: what was put there is found, and packed once asked for.
+        kept = (packed, archive) if survey.name in settings.packed_surveys else (archive,)
+        named = {"archive": kept, "mars": (mars,)}
+        stores = tuple(store for name in survey.stores for store in named.get(name, ()) if store is not None)
         if not stores:
             raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
         return stores
@@ -64,14 +104,22 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
     return {survey.name: order(survey) for survey in surveys.values()}
 
 
-def _open_s3(settings: Settings, buckets: Mapping[str, str]) -> S3Store:
-    access = S3Access(
+def _s3_access(settings: Settings) -> S3Access:
+    return S3Access(
         endpoint_url=settings.s3_endpoint_url,
         region=settings.s3_region,
         connect_timeout_s=settings.s3_connect_timeout_s,
         read_timeout_s=settings.s3_read_timeout_s,
     )
-    return S3Store(buckets, access, attempts=settings.s3_attempts, max_packet_bytes=settings.max_packet_bytes)
+
+
+def _open_s3(settings: Settings, buckets: Mapping[str, str]) -> S3Store:
+    return S3Store(
+        buckets,
+        _s3_access(settings),
+        attempts=settings.s3_attempts,
+        max_packet_bytes=settings.max_packet_bytes,
+    )
 
 
 def _open_mars(settings: Settings, url: str) -> MarsStore:

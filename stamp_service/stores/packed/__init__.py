@@ -1,5 +1,5 @@
 """Packets by the thousand in AVRO object container files, which any AVRO reader opens."""
 
-from stamp_service.stores.packed.store import PackedAlert, PackedStore
+from stamp_service.stores.packed.store import PackedAlert, PackedBuckets, PackedStore
 
-__all__ = ["PackedAlert", "PackedStore"]
+__all__ = ["PackedAlert", "PackedBuckets", "PackedStore"]

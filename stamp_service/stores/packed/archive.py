@@ -1,6 +1,6 @@
 """The packed packets of one survey: finding them, and taking them in.
 
-A packet is always in the spool or in the index, because a pack enters the index before it leaves the spool. So
+A packet is always in the spool or in a pack that the index knows, because a pack leaves the spool last of all. So
 whoever asks first the spool and then the index finds it, without a lock.
 """
 

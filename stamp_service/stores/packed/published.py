@@ -33,6 +33,7 @@ class PublishedIndex:
         self._objects = objects
         self._index = index
         self._own: dict[str, set[Piece]] = {}
+        self._is_complete = False
         self._lock = threading.Lock()
         self._pieces: list[tuple[Piece, int]] = []
         self._listed = float("-inf")
@@ -97,9 +98,21 @@ class PublishedIndex:
             if time.monotonic() - self._listed > _LISTING_LASTS_S:
                 listed_at = time.monotonic()
                 named = ((Piece.read(key.removeprefix(PREFIX)), size) for key, size in self._objects.list(PREFIX))
-                pieces = [(piece, size) for piece, size in named if piece is not None and not self._is_own(piece)]
-                self._pieces, self._listed = sorted(pieces, reverse=True), listed_at
+                pieces = [(piece, size) for piece, size in named if piece is not None]
+                self._check_complete({piece.night for piece, _ in pieces})
+                foreign = [(piece, size) for piece, size in pieces if not self._is_own(piece)]
+                self._pieces, self._listed = sorted(foreign, reverse=True), listed_at
             return self._pieces
+
+    def _check_complete(self, nights: set[str]) -> None:
+        """Once, make sure that no night's index was lost: its alerts would seem to be absent."""
+        if not self._is_complete:
+            lost = set(self._objects.folders("packs/")) - nights - set(self._index.nights())
+            if lost:
+                raise StoreUnavailable(
+                    f"the index of the packs of {min(lost)} is lost; `stamp-service pack --reindex` makes another"
+                )
+            self._is_complete = True
 
     def _is_own(self, piece: Piece) -> bool:
         """Say whether the local index has all that a piece has, because it was made of that index."""

@@ -1,7 +1,7 @@
 """The spool: packs that are being filled, on local disk.
 
 One folder per survey. `{pack}.open.avro` takes packets; it becomes `{pack}.full.avro` when it is large enough or
-its night is over, and goes away once the pack is in its place and in the index. Every process that uses the
+its night is over, and goes away once the pack is in the index and in its place. Every process that uses the
 folder keeps its own list of what is in it, and extends it by what others appended before it looks something up.
 
 Writers exclude each other with a lock on the file `lock`. Whoever has it first cuts off what a writer that died

@@ -66,11 +66,15 @@ class Upkeep:
             raise
 
     def _seal(self, file: SpoolFile, path: Path) -> None:
-        """Whatever step this ends at, all of them can be done again."""
-        self._holdings.packs.add(file.name, path)
+        """Whatever step this ends at, all of them can be done again.
+
+        The index comes first: who looks on another machine meanwhile is told that a pack cannot be read now, and
+        not that there is no such alert. On this machine the spool is asked before the index.
+        """
         self._holdings.index.add(file.name, file.places.values())
         if self._holdings.publisher is not None:
             self._holdings.publisher.add(file.name)
+        self._holdings.packs.add(file.name, path)
         path.unlink(missing_ok=True)
 
     def close_packs(self) -> None:

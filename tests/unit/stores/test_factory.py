@@ -49,6 +49,18 @@ def test_surveys_share_stores(surveys, tmp_path):
     ]
 
 
+def test_packed_surveys_have_the_other_store_behind(surveys, tmp_path):
+    names = open_names(
+        surveys, tmp_path, packed_surveys=("ztf", "atlas"), ztf_bucket_name="a", mars_url="https://m.org/"
+    )
+    assert names == {"ztf": ["packed", "s3", "mars"], "atlas": ["packed", "local", "mars"], "lsst": ["local"]}
+
+
+def test_a_packed_survey_must_exist(surveys, tmp_path):
+    with pytest.raises(ConfigurationError, match="STAMP_PACKED_SURVEYS names lss, which is no survey"):
+        open_names(surveys, tmp_path, packed_surveys=("lss",))
+
+
 def test_the_order_is_the_surveys(surveys, tmp_path):
     survey = surveys["ztf"].model_copy(update={"stores": ("mars", "archive")})
     names = open_names(Surveys([survey]), tmp_path, mars_url="https://mars.example.org/")
