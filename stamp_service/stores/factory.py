@@ -30,6 +30,28 @@ def open_local(settings: Settings) -> LocalStore:
     return LocalStore(settings.data_dir / "alerts", settings.max_packet_bytes)
 
 
+def open_archives(settings: Settings, surveys: Surveys) -> Mapping[str, LocalStore | S3Store]:
+    """Open the stores with one object per alert.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys.
+
+    Returns
+    -------
+    mapping of str to LocalStore or S3Store
+        The store of each survey, whether the survey is kept packed or not.
+    """
+    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    local = open_local(settings) if len(buckets) < len(surveys) else None
+    s3 = _open_s3(settings, buckets) if buckets else None
+    stores = {name: s3 if name in buckets else local for name in surveys}
+    return {name: store for name, store in stores.items() if store is not None}
+
+
 def open_packed(settings: Settings, surveys: Surveys) -> PackedStore:
     """Open the packed store.
 

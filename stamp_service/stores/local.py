@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from stamp_service.errors import AlertNotFound, PacketConflict, StoreUnavailable
+from stamp_service.stores.listing import read_ahead
 from stamp_service.stores.protocol import check_packet_size
 from stamp_service.surveys import Survey
 
@@ -211,6 +212,33 @@ class LocalStore:
         """
         try:
             return list(islice(self._walk(self._root / survey.name), limit))
+        except OSError as error:
+            raise StoreUnavailable("the local store could not be read") from error
+
+    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
+        """Go through all packets, in no particular order.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Yields
+        ------
+        tuple of str and bytes
+            Alert ids and packets.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the directory or a packet cannot be read.
+        TooLarge
+            If a packet exceeds the limit.
+        """
+        try:
+            yield from read_ahead(
+                self._walk(self._root / survey.name), lambda alert_id: self.get(survey, alert_id)
+            )
         except OSError as error:
             raise StoreUnavailable("the local store could not be read") from error
 

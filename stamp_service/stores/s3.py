@@ -36,6 +36,7 @@ from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.retries import Transient, persist
 from stamp_service.remote.s3_clients import S3Access, S3Clients, open_clients
 from stamp_service.stores.gzipped import gunzip_packet, gzip_packet, limit_gzipped
+from stamp_service.stores.listing import read_ahead
 from stamp_service.stores.protocol import check_packet_size
 from stamp_service.surveys import Survey
 
@@ -180,6 +181,43 @@ class S3Store:
         if there != packet:
             raise PacketConflict(f"a different packet of {survey.name} alert {alert_id} is stored already")
         return True
+
+    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
+        """Go through all packets, in the order of their keys.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Yields
+        ------
+        tuple of str and bytes
+            Alert ids and packets.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the bucket cannot be listed or a packet not be read.
+        TooLarge
+            If a packet exceeds the limit.
+        """
+        found = (survey.read_key(key) for key in self._keys(survey))
+        for (alert_id, _), packet in read_ahead(filter(None, found), lambda ids: self.get(survey, *ids)):
+            yield alert_id, packet
+
+    def _keys(self, survey: Survey) -> Iterator[str]:
+        client, last = self._open().boto, ""
+        bucket, prefix = self._buckets[survey.name], survey.key_prefix
+
+        def page(_attempt: int) -> list[str]:
+            with explained(survey.name, "to list"):
+                answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=last)
+            return [item["Key"] for item in answer.get("Contents", [])]
+
+        while keys := persist(page, self._attempts):
+            yield from keys
+            last = keys[-1]
 
     def check(self) -> None:
         """Find out whether every bucket answers and tells absence.

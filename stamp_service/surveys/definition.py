@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -38,6 +38,18 @@ def _check_key_template(template: str) -> str:
     if "{alert_id" not in template:
         raise ValueError(f"key template {template!r} has no alert_id")
     return template
+
+
+@cache
+def _key_pattern(template: str) -> re.Pattern[str]:
+    """Turn a key template round: groups are named field, how it is written, number."""
+    parts, position = [], 0
+    for number, match in enumerate(_KEY_FIELD.finditer(template)):
+        how = match[2] or "whole"
+        group = how if how in {"whole", "reversed"} else "part"
+        parts += [re.escape(template[position : match.start()]), f"(?P<{match[1]}_{group}_{number}>.*)"]
+        position = match.end()
+    return re.compile("".join([*parts, re.escape(template[position:])]), re.DOTALL)
 
 
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
@@ -267,3 +279,32 @@ class Survey(_Part):
             return value[::-1] if how == "reversed" else value[: int(how[1:])]
 
         return _KEY_FIELD.sub(fill, self.key)
+
+    @property
+    def key_prefix(self) -> str:
+        """What all keys in a bucket begin with."""
+        return self.key.partition("{")[0]
+
+    def read_key(self, key: str) -> tuple[str, str | None] | None:
+        """Undo `object_key`.
+
+        Parameters
+        ----------
+        key : str
+            A key from a bucket.
+
+        Returns
+        -------
+        tuple of str and (str or None), or None
+            The alert id, and the object id where keys have it; None if this is not the key of an alert.
+        """
+        match = _key_pattern(self.key).fullmatch(key)
+        found: dict[str, str] = {}
+        for name, value in (match.groupdict() if match else {}).items():
+            field, how, _ = name.rsplit("_", 2)
+            if how != "part":
+                found.setdefault(field, value[::-1] if how == "reversed" else value)
+        alert_id, object_id = found.get("alert_id", ""), found.get("object_id")
+        if not self.alert_id.matches(alert_id) or ("{object_id" in self.key and object_id is None):
+            return None
+        return (alert_id, object_id) if self.object_key(alert_id, object_id) == key else None

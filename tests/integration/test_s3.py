@@ -118,6 +118,33 @@ class TestKeys:
             store.get(surveys["lsst"], "123456789")
 
 
+class TestListing:
+    @pytest.fixture
+    def store(self, s3_url, bucket):
+        store = open_store(s3_url, bucket)
+        yield store
+        store.close()
+
+    def test_goes_through_all_packets_of_a_survey(self, store, s3_client, bucket, surveys):
+        packets = {str(1000 + number): b"packet %d" % number for number in range(40)}
+        for alert_id, packet in packets.items():
+            store.put(surveys["ztf"], alert_id, packet)
+        store.put(surveys["lsst"], "123456789", b"of LSST")
+        s3_client.put_object(Bucket=bucket, Key="packed/ztf/index/x", Body=b"no alert")
+        assert dict(store.alerts(surveys["ztf"])) == packets
+        assert list(store.alerts(surveys["lsst"])) == [("123456789", b"of LSST")]
+
+    def test_with_object_ids_in_the_keys(self, store, surveys):
+        survey = surveys["lsst"].model_copy(update={"key": "{object_id}_{alert_id}.avro"})
+        store.put(survey, "123", b"packet", "7")
+        assert list(store.alerts(survey)) == [("123", b"packet")]
+
+    def test_needs_the_bucket(self, s3_url, surveys):
+        store = open_store(s3_url, "no-such-bucket")
+        assert_unavailable(lambda: list(store.alerts(surveys["ztf"])), says="does not have the bucket of")
+        store.close()
+
+
 class TestAbsence:
     """Only `NoSuchKey` is absence."""
 

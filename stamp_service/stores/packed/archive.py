@@ -6,8 +6,9 @@ whoever asks first the spool and then the index finds it, without a lock.
 
 import threading
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
-from stamp_service.errors import PacketConflict, PacketCorrupt, StoreUnavailable, TooLarge
+from stamp_service.errors import PacketConflict, PacketCorrupt, StampServiceError, StoreUnavailable, TooLarge
 from stamp_service.packets import SchemaLookup
 from stamp_service.stores.packed.blocks import Kept, read_block
 from stamp_service.stores.packed.holdings import Holdings
@@ -17,6 +18,9 @@ from stamp_service.stores.packed.sqlite_files import IndexTorn
 from stamp_service.stores.packed.templates import Template, take_apart
 from stamp_service.stores.packed.upkeep import Upkeep
 from stamp_service.stores.protocol import check_packet_size
+
+# Whether a packet is new, or why it was refused.
+Outcome: TypeAlias = bool | StampServiceError
 
 
 class SurveyArchive:
@@ -128,7 +132,7 @@ class SurveyArchive:
     def _corrupt(self, alert_id: str, reason: str) -> PacketCorrupt:
         return PacketCorrupt(f"{self._holdings.survey_name} alert {alert_id}: {reason}")
 
-    def put_many(self, alerts: Iterable[tuple[str, bytes]]) -> int:
+    def put_each(self, alerts: Iterable[tuple[str, bytes]]) -> list[Outcome]:
         """Keep packets; once this returns, they are on the disk.
 
         Parameters
@@ -138,37 +142,29 @@ class SurveyArchive:
 
         Returns
         -------
-        int
-            How many were not there.
+        list of (bool or StampServiceError)
+            For each: whether it is new, or why it was refused (`PacketConflict`, `PacketCorrupt`, `TooLarge`).
 
         Raises
         ------
-        PacketConflict
-            If a different packet of one of them is here, after all others were kept.
-        PacketCorrupt
-            If what is stored of one of them is damaged, likewise.
-        TooLarge
-            If one of them exceeds the limit, likewise.
         StoreUnavailable
             If they cannot be written, or it cannot be found out whether they are here. Those before may be kept.
         """
-        stored, refused = 0, None
         try:
             with self._holdings.spool.writing():
                 self._holdings.spool.close_packs(only_past=True)
                 try:
-                    for alert_id, packet in alerts:
-                        try:
-                            stored += self._put(alert_id, packet)
-                        except (PacketConflict, PacketCorrupt, TooLarge) as error:
-                            refused = refused or error
+                    return [self._outcome(alert_id, packet) for alert_id, packet in alerts]
                 finally:
                     self._holdings.spool.commit()
         except OSError as error:
             raise StoreUnavailable("the spool could not be written to") from error
-        if refused is not None:
-            raise refused
-        return stored
+
+    def _outcome(self, alert_id: str, packet: bytes) -> Outcome:
+        try:
+            return self._put(alert_id, packet)
+        except (PacketConflict, PacketCorrupt, TooLarge) as error:
+            return error
 
     def _put(self, alert_id: str, packet: bytes) -> bool:
         check_packet_size(alert_id, len(packet), self._max_packet_bytes)

@@ -1,17 +1,15 @@
 """The packed store: what `Store` promises, kept with packs, a spool and an index."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
-from stamp_service.errors import AlertNotFound, StampServiceError, StoreUnavailable
+from stamp_service.errors import AlertNotFound, StoreUnavailable
 from stamp_service.packets import SchemaLookup
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.s3_clients import S3Access, open_clients
-from stamp_service.stores.packed.archive import SurveyArchive
+from stamp_service.stores.listing import read_ahead
+from stamp_service.stores.packed.archive import Outcome, SurveyArchive
 from stamp_service.stores.packed.blocks import Codec
 from stamp_service.stores.packed.headers import Headers
 from stamp_service.stores.packed.holdings import Holdings
@@ -20,10 +18,9 @@ from stamp_service.stores.packed.objects import Objects
 from stamp_service.stores.packed.places import LocalPacks, Packs, S3Packs
 from stamp_service.stores.packed.published import PublishedIndex
 from stamp_service.stores.packed.publishing import Publisher
+from stamp_service.stores.packed.sealing import ProcessArchives
 from stamp_service.stores.packed.spool import Spool
 from stamp_service.surveys import Survey
-
-log = logging.getLogger(__name__)
 
 PACK_BYTES = 64 * 1024 * 1024
 
@@ -64,46 +61,6 @@ class PackedBuckets:
     buckets: Mapping[str, str]
     access: S3Access
     attempts: int
-
-
-class _Process:
-    """What one process works with."""
-
-    def __init__(self, make: Callable[[str], SurveyArchive]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._archives: dict[str, SurveyArchive] = {}
-        self._sealing: dict[str, Future[None]] = {}
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="seal")
-
-    def archive(self, survey_name: str) -> SurveyArchive:
-        with self._lock:
-            found = self._archives.get(survey_name)
-            if found is None:
-                found = self._archives[survey_name] = self._make(survey_name)
-            return found
-
-    def seal(self, survey_name: str) -> None:
-        """Seal full packs in the background: an upload takes as long as filling the next pack."""
-        archive = self.archive(survey_name)
-        with self._lock:
-            under_way = self._sealing.get(survey_name)
-            if (under_way is None or under_way.done()) and archive.upkeep.has_full_packs():
-                self._sealing[survey_name] = self._executor.submit(_seal, archive, survey_name)
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=True)
-        for archive in self._archives.values():
-            archive.close()
-
-
-def _seal(archive: SurveyArchive, survey_name: str) -> None:
-    try:
-        archive.upkeep.seal()
-    except StampServiceError as error:
-        log.warning("packs of %s stay in the spool: %s", survey_name, error)
-    except Exception:
-        log.exception("packs of %s stay in the spool", survey_name)
 
 
 class PackedStore:
@@ -149,7 +106,7 @@ class PackedStore:
         self._pack_bytes = pack_bytes
         self._remote = remote
         self._clients = PerProcess(lambda: open_clients(remote.access if remote else S3Access()))
-        self._process = PerProcess(lambda: _Process(self._open))
+        self._process = PerProcess(lambda: ProcessArchives(self._open))
 
     def _open(self, survey_name: str) -> SurveyArchive:
         folder = self._folder / "spool" / survey_name
@@ -252,27 +209,54 @@ class PackedStore:
         Raises
         ------
         PacketConflict
-            If a different packet of one of them is there. All others are kept; putting each by itself tells which.
+            If a different packet of one of them is there. All others are kept; `put_each` says which it is.
+        PacketCorrupt
+            If what is stored of one of them is damaged, likewise.
         TooLarge
             If one of them exceeds the limit, likewise.
         StoreUnavailable
             If they cannot be written. Some may be kept; putting them again is harmless.
         """
-        by_survey: dict[str, list[tuple[str, bytes]]] = {}
-        for alert in alerts:
-            by_survey.setdefault(alert.survey.name, []).append((alert.alert_id, alert.packet))
-        process, stored, refused = self._process(), 0, None
-        for name, packets in by_survey.items():
+        outcomes = self.put_each(alerts)
+        for outcome in outcomes:
+            if not isinstance(outcome, bool):
+                raise outcome
+        return outcomes.count(True)
+
+    def put_each(self, alerts: Iterable[PackedAlert]) -> list[Outcome]:
+        """Keep packets unless they are there, and say of each what became of it.
+
+        Parameters
+        ----------
+        alerts : iterable of PackedAlert
+            What to keep, as for `put_many`.
+
+        Returns
+        -------
+        list of (bool or StampServiceError)
+            In the same order: whether it was not there, or why it was refused (`PacketConflict`, `PacketCorrupt`,
+            `TooLarge`). All that were not refused are on the disk.
+
+        Raises
+        ------
+        StoreUnavailable
+            If they cannot be written. Some may be kept; putting them again is harmless.
+        """
+        alerts = list(alerts)
+        by_survey: dict[str, list[int]] = {}
+        for number, alert in enumerate(alerts):
+            by_survey.setdefault(alert.survey.name, []).append(number)
+        process = self._process()
+        outcomes: list[Outcome] = [False] * len(alerts)
+        for name, numbers in by_survey.items():
+            packets = ((alerts[number].alert_id, alerts[number].packet) for number in numbers)
             try:
-                stored += process.archive(name).put_many(packets)
-            except StoreUnavailable:
-                raise
-            except StampServiceError as error:
-                refused = refused or error
-            process.seal(name)
-        if refused is not None:
-            raise refused
-        return stored
+                put = process.archive(name).put_each(packets)
+            finally:
+                process.seal(name)
+            for number, outcome in zip(numbers, put, strict=True):
+                outcomes[number] = outcome
+        return outcomes
 
     def flush(self, survey: Survey) -> None:
         """Take all packets of a survey out of the spool, into packs of whatever size.
@@ -325,6 +309,30 @@ class PackedStore:
             Alert ids, in no particular order.
         """
         return self._process().archive(survey.name).alert_ids()
+
+    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
+        """Go through all packets that this machine packed, in no particular order.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Yields
+        ------
+        tuple of str and bytes
+            Alert ids and packets.
+
+        Raises
+        ------
+        PacketCorrupt
+            If a packet is damaged.
+        StoreUnavailable
+            If spool, index or packs cannot be read.
+        TooLarge
+            If a packet exceeds the limit.
+        """
+        return read_ahead(self.alert_ids(survey), lambda alert_id: self.get(survey, alert_id))
 
     def check(self) -> None:
         """Find out whether packs can be read now.

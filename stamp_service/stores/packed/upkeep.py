@@ -41,7 +41,10 @@ class Upkeep:
         bool
             True if it is worth calling `seal`.
         """
-        return time.monotonic() >= self._not_before and bool(self._holdings.spool.full_packs())
+        try:
+            return time.monotonic() >= self._not_before and bool(self._holdings.spool.full_packs())
+        except OSError:
+            return False  # whoever reads or writes is told
 
     def seal(self, *, wait: bool = False) -> None:
         """Take full packs to their place and into the index, and out of the spool.

@@ -101,6 +101,13 @@ class TestListing:
         assert len(store.alert_ids(surveys["ztf"], limit=7)) == 7
         assert store.alert_ids(surveys["lsst"]) == []
 
+    def test_goes_through_all_packets(self, store, surveys):
+        packets = {str(number): b"packet %d" % number for number in range(100, 150)}
+        for alert_id, packet in packets.items():
+            store.put(surveys["ztf"], alert_id, packet)
+        assert dict(store.alerts(surveys["ztf"])) == packets
+        assert list(store.alerts(surveys["lsst"])) == []
+
     def test_overlooks_unfinished_and_foreign_files(self, store, root, surveys):
         store.put(surveys["ztf"], "1", b"packet")
         (root / "ztf" / ".DS_Store").touch()

@@ -176,6 +176,31 @@ def test_the_built_in_keys_are_the_deployments():
     assert SURVEYS["lsst"].object_key("7912941781254298") == "v2/alerts/791294/7912941781254298.avro.gz"
 
 
+@pytest.mark.parametrize(
+    ("template", "key", "ids"),
+    [
+        ("{alert_id}.avro", "123.avro", ("123", None)),
+        ("{alert_id:reversed}.avro", "321.avro", ("123", None)),
+        ("v2/{alert_id:.2}/{alert_id}.avro.gz", "v2/12/123.avro.gz", ("123", None)),
+        ("v2/{alert_id:.2}/{alert_id}.avro.gz", "v2/13/123.avro.gz", None),
+        ("{object_id}_{alert_id}.avro", "ZTF18acuwwpp_123.avro", ("123", "ZTF18acuwwpp")),
+        ("{object_id:.3}/{alert_id}", "ZTF/123", None),
+        ("{alert_id}.avro", "packed/ztf/packs/20190401/x.avro", None),
+        ("{alert_id}.avro", "123.avro\n", None),
+        ("{alert_id}.avro", "abc.avro", None),
+        ("{alert_id:.2}", "12", None),
+    ],
+)
+def test_a_key_is_read_back(template, key, ids):
+    assert _with(key=template).read_key(key) == ids
+
+
+def test_keys_of_all_surveys_are_read_back():
+    for name, alert_id in {"ztf": "1105522281015015000", "atlas": "01a59897o0020c_000002", "lsst": "7912"}.items():
+        assert SURVEYS[name].read_key(SURVEYS[name].object_key(alert_id)) == (alert_id, None)
+        assert SURVEYS[name].object_key(alert_id).startswith(SURVEYS[name].key_prefix)
+
+
 def test_kinds_keep_their_order():
     survey = SURVEYS["ztf"]
     assert survey.kinds == KINDS == ("science", "template", "difference")
