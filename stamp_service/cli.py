@@ -20,6 +20,7 @@ from stamp_service import __version__
 from stamp_service.cli_archive import archive
 from stamp_service.cli_lake import lake
 from stamp_service.cli_pack import pack
+from stamp_service.cli_step import step
 from stamp_service.cli_xmatch import xmatch
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
@@ -73,6 +74,7 @@ def main() -> None:
 main.add_command(archive)
 main.add_command(lake)
 main.add_command(pack)
+main.add_command(step)
 main.add_command(xmatch)
 
 

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from tests.integration.services.faults import Answer, FaultServer
+from tests.integration.services.kafka import RunningKafka, running_kafka
 from tests.integration.services.mars import MarsServer, running_mars
 from tests.integration.services.s3 import running_s3
 
@@ -50,6 +51,13 @@ def bucket(s3_client: "S3Client") -> str:
     name = f"packets-{uuid.uuid4().hex}"
     s3_client.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[RunningKafka]:
+    """A broker of Kafka; a test that stops it starts it again."""
+    with running_kafka() as broker:
+        yield broker
 
 
 @pytest.fixture

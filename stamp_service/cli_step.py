@@ -1,0 +1,51 @@
+"""The `stamp-service step` commands: jobs that run for as long as there is a stream."""
+
+import signal
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from stamp_service.errors import ConfigurationError
+from stamp_service.settings import Settings, load_settings
+from stamp_service.surveys import load_surveys
+from stamp_service.web.logs import configure_logging
+
+if TYPE_CHECKING:
+    from stamp_service.steps import Step
+
+T = TypeVar("T")
+
+
+@click.group()
+def step() -> None:
+    """Work on a stream of alerts in Kafka, until SIGTERM or Ctrl-C."""
+
+
+@step.command("archive")
+def archive() -> None:
+    """Put every alert of the stream into its survey's store and into the index.
+
+    A message that is no alert goes to the topic of dead letters. Whatever is unavailable is waited for.
+    """
+    from stamp_service.steps import open_archive_step  # noqa: PLC0415 - no other command needs what it imports
+
+    settings = load_settings()
+    surveys = load_surveys(settings.surveys_dir)
+    configure_logging(settings.log_level)
+    _run(open_archive_step(settings, surveys), settings)
+
+
+def _run(job: "Step[T]", settings: Settings) -> None:
+    from stamp_service.steps import StepMetrics, run_step  # noqa: PLC0415 - as above
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = StepMetrics(job.name)
+    if settings.metrics_port is not None:
+        try:
+            metrics.serve(settings.metrics_port, settings.app_bind)
+        except OSError as error:
+            raise ConfigurationError(f"METRICS_PORT: {error.strerror}") from None
+    run_step(job, settings, observer=metrics, stop=stop)

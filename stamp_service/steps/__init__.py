@@ -1,0 +1,28 @@
+"""Long-running jobs on Kafka streams."""
+
+from stamp_service.steps.archive import Archived, ArchiveStep, IndexSink, StoreSink, open_archive_step
+from stamp_service.steps.loop import run_step
+from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
+from stamp_service.steps.observing import Observer, StepMetrics
+from stamp_service.steps.step import Sink, Step
+from stamp_service.steps.topics import Topics, nightly_topics
+
+__all__ = [
+    "ArchiveStep",
+    "Archived",
+    "IndexSink",
+    "Item",
+    "Message",
+    "Observer",
+    "Output",
+    "Processed",
+    "Refusal",
+    "Sink",
+    "Step",
+    "StepMetrics",
+    "StoreSink",
+    "Topics",
+    "nightly_topics",
+    "open_archive_step",
+    "run_step",
+]

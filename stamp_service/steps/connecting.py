@@ -1,0 +1,148 @@
+"""What the settings mean to Kafka's client."""
+
+import logging
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
+from stamp_service.errors import ConfigurationError
+from stamp_service.settings import Settings
+
+Options = dict[str, object]
+
+# A batch may take as long as this, its sinks' time-outs included, before the group gives its partitions away.
+_LONGEST_BATCH_MS = 600_000
+# How often topics are looked for that did not exist.
+_LOOK_FOR_TOPICS_MS = 10_000
+_STATISTICS_MS = 5_000
+_FETCHED_AHEAD_KIB = 64 * 1024
+_DELIVERY_MS = 30_000
+# The broker decides what is too large.
+_ANY_SIZE_BYTES = 1_000_000_000
+
+
+def check_client() -> None:
+    """Find out whether Kafka's client is installed.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not.
+    """
+    try:
+        import confluent_kafka  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationError("steps need confluent-kafka: install stamp-service[steps]") from None
+
+
+def consumer_options(settings: Settings) -> Options:
+    """Write the options of the consumer.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Returns
+    -------
+    dict
+        Options as librdkafka names them.
+
+    Raises
+    ------
+    ConfigurationError
+        If the broker or the group is not named.
+    """
+    if settings.consumer_server is None:
+        raise ConfigurationError("CONSUMER_SERVER is not set")
+    if settings.consumer_group_id is None:
+        raise ConfigurationError("CONSUMER_GROUP_ID is not set")
+    return {
+        "bootstrap.servers": settings.consumer_server,
+        "group.id": settings.consumer_group_id,
+        # What a group has not read yet is read from the start: replaying is harmless, skipping is not.
+        "auto.offset.reset": "earliest",
+        # Offsets are committed once everything else is done, and never by a clock.
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "max.poll.interval.ms": _LONGEST_BATCH_MS,
+        "topic.metadata.refresh.interval.ms": _LOOK_FOR_TOPICS_MS,
+        "statistics.interval.ms": _STATISTICS_MS,
+        "queued.max.messages.kbytes": _FETCHED_AHEAD_KIB,
+        "check.crcs": True,
+        **_sasl(
+            settings.consumer_username,
+            settings.consumer_password,
+            settings.consumer_security_protocol,
+            settings.consumer_sasl_mechanism,
+        ),
+        **_revealed(settings.consumer_options),
+    }
+
+
+def producer_options(settings: Settings) -> Options:
+    """Write the options of the producer, by default for the broker that is read from.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+
+    Returns
+    -------
+    dict
+        Options as librdkafka names them.
+    """
+    common: Options = {
+        "acks": "all",
+        "message.timeout.ms": _DELIVERY_MS,
+        "message.max.bytes": _ANY_SIZE_BYTES,
+        "linger.ms": 5,
+    }
+    if settings.producer_server is None:
+        reading = consumer_options(settings)
+        same = {
+            name: value
+            for name, value in reading.items()
+            if name == "bootstrap.servers" or name.startswith(("security.", "sasl.", "ssl."))
+        }
+        return common | same | _revealed(settings.producer_options)
+    sasl = _sasl(
+        settings.producer_username,
+        settings.producer_password,
+        settings.producer_security_protocol,
+        settings.producer_sasl_mechanism,
+    )
+    server: Options = {"bootstrap.servers": settings.producer_server}
+    return common | server | sasl | _revealed(settings.producer_options)
+
+
+def _sasl(username: str | None, password: SecretStr | None, protocol: str, mechanism: str) -> Options:
+    if username is None or password is None:
+        return {}
+    return {
+        "security.protocol": protocol,
+        "sasl.mechanism": mechanism,
+        "sasl.username": username,
+        "sasl.password": password.get_secret_value(),
+    }
+
+
+def _revealed(options: Mapping[str, SecretStr]) -> Options:
+    return {name: value.get_secret_value() for name, value in options.items()}
+
+
+def client_log(name: str) -> logging.Logger:
+    """Name the log that Kafka's client writes to.
+
+    Parameters
+    ----------
+    name : str
+        `consumer` or `producer`.
+
+    Returns
+    -------
+    logging.Logger
+        The log.
+    """
+    return logging.getLogger(f"stamp_service.steps.{name}")
