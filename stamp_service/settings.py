@@ -116,6 +116,13 @@ class Settings(BaseSettings):
     )
     xmatch_timeout_s: PositiveFloat = Field(120.0, description="Longest wait for bytes from that service.")
 
+    # Tables in BigQuery
+    bigquery_project: str | None = Field(None, description="Project of the tables in BigQuery.")
+    bigquery_dataset: str = Field("stamps", description="Dataset of these tables, which has to exist.")
+    bigquery_url: str | None = Field(
+        None, description="API other than Google's, such as an emulator's; it is asked without credentials."
+    )
+
     # The stream steps
     consumer_server: str | None = Field(
         None, validation_alias="CONSUMER_SERVER", description="Kafka brokers to read from: `host:port`, …"
