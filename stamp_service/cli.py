@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stamp_service import __version__
 from stamp_service.cli_archive import archive
+from stamp_service.cli_ingest import ingest_alerts
 from stamp_service.cli_lake import lake
 from stamp_service.cli_pack import pack
 from stamp_service.cli_step import step
@@ -72,6 +73,7 @@ def main() -> None:
 
 
 main.add_command(archive)
+main.add_command(ingest_alerts)
 main.add_command(lake)
 main.add_command(pack)
 main.add_command(step)
