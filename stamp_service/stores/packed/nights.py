@@ -1,8 +1,7 @@
 """The local index: for every night one SQLite file that says where each alert's block lies.
 
 A file is written, in one transaction per pack, as long as packs of its night come to their place, and never again
-afterwards. Alert ids of a survey mostly grow with time, so the first and the last id of a night tell which
-nights need not be asked.
+afterwards. A lookup asks the nights whose ids' bounds allow for the id, which is one as a rule.
 """
 
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 
+from stamp_service.stores.packed.bounds import MAX_GROUPS, PREFIX_CHARACTERS, Bounds, BoundsTable
 from stamp_service.stores.packed.disk import make_folder, sync_folder
 from stamp_service.stores.packed.names import PackName
 from stamp_service.stores.packed.pieces import Piece, key_of, write_entry
@@ -42,6 +42,8 @@ SELECT packs.name, offset, length FROM alerts JOIN packs ON packs.number = alert
 _ENTRIES = """
 SELECT alert_id, key, packs.name, offset, length FROM alerts JOIN packs ON packs.number = alerts.pack ORDER BY key
 """
+_FIRST_FROM = "SELECT min(alert_id) FROM alerts WHERE alert_id >= ?"
+_LAST_BEFORE = "SELECT max(alert_id) FROM alerts WHERE alert_id < ?"
 
 
 class Located(NamedTuple):
@@ -53,11 +55,15 @@ class Located(NamedTuple):
 
 
 class _Night(NamedTuple):
-    """What is remembered of a night's file: its state when it was asked, and its first and last id."""
+    """What is remembered of a night's file: its state, its ids' bounds, and when it was asked for them."""
 
     state: tuple[int, int, int]
-    first: str
-    last: str
+    bounds: Bounds
+    asked_ns: int
+
+    def is_current(self, state: tuple[int, int, int]) -> bool:
+        _, changed_ns, _ = state
+        return self.state == state and changed_ns + _SETTLED_NS < self.asked_ns
 
 
 class NightIndex:
@@ -74,6 +80,7 @@ class NightIndex:
         self._lock = threading.Lock()
         self._connections: dict[str, sqlite3.Connection] = {}
         self._nights: dict[str, _Night] = {}
+        self._table: BoundsTable[str] = BoundsTable(())
         self._changed_ns = self._looked_ns = 0
 
     def find(self, alert_id: str) -> Located | None:
@@ -96,10 +103,9 @@ class NightIndex:
         """
         with self._lock, explained():
             self._look()
-            for night, known in reversed(self._nights.items()):
-                if known.first <= alert_id <= known.last:
-                    for name, offset, length in select(self._open(night), _FIND, alert_id):
-                        return Located(_pack_name(name), offset, length)
+            for night in self._table.find(alert_id):
+                for name, offset, length in select(self._open(night), _FIND, alert_id):
+                    return Located(_pack_name(name), offset, length)
         return None
 
     def _look(self) -> None:
@@ -114,16 +120,14 @@ class NightIndex:
         nights = {}
         for night, state in sorted(self._states()):
             known = self._nights.get(night)
-            if known is None or known.state != state:
-                self._drop(night)
-                known = self._measure(night, state)
+            if known is not None and known.state[0] != state[0]:
+                self._drop(night)  # another file of this name
+            if known is None or not known.is_current(state):
+                known = _Night(state, Bounds.of(_edges(self._open(night))), now_ns)
             nights[night] = known
+        if nights != self._nights:
+            self._table = BoundsTable((known.bounds, night) for night, known in nights.items())
         self._nights, self._changed_ns, self._looked_ns = nights, changed_ns, now_ns
-
-    def _measure(self, night: str, state: tuple[int, int, int]) -> _Night:
-        bounds = select(self._open(night), "SELECT min(alert_id), max(alert_id) FROM alerts")
-        first, last = bounds[0] if bounds else (None, None)
-        return _Night(state, first or "", last or "")
 
     def _states(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
@@ -369,3 +373,17 @@ def _pack_name(text: str) -> PackName:
     if name is None:
         raise IndexTorn("the index of the packed store is damaged")
     return name
+
+
+def _edges(connection: sqlite3.Connection) -> Iterator[str]:
+    """Find the first and last id of every group, or of all where groups are many; those between are not read."""
+    start = ""
+    for _ in range(MAX_GROUPS + 1):
+        ((first,),) = select(connection, _FIRST_FROM, start) or [(None,)]
+        if first is None:
+            return
+        yield first
+        prefix = first[:PREFIX_CHARACTERS]
+        start = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        yield from (last for (last,) in select(connection, _LAST_BEFORE, start) if last is not None)
+    yield from (last for (last,) in select(connection, "SELECT max(alert_id) FROM alerts") if last is not None)

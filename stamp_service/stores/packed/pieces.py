@@ -3,7 +3,7 @@
 A piece is an array of 32-byte entries, in ascending order: 8 bytes of the alert id's hash, the pack's sync marker,
 the block's offset and length (big-endian). Hashes are spread evenly, so the place of an entry is known to within
 some thousand others, and one read of that neighbourhood finds it. The night stands in the piece's name, and so
-do the first and the last alert id, because most nights need not be asked for an id.
+do the bounds of its alert ids.
 """
 
 import math
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote, unquote
+
+from stamp_service.stores.packed.bounds import Bounds
 
 KEY_BYTES = 8
 _ENTRY = struct.Struct(">8s16sII")
@@ -22,12 +24,11 @@ _MARGIN = 4
 
 
 class Piece(NamedTuple):
-    """A piece's name: its night, how often it was merged, its alerts' first and last id, and a random word."""
+    """A piece's name: its night, how often it was merged, its ids' bounds, and a word that no other has."""
 
     night: str
     level: int
-    first: str
-    last: str
+    bounds: Bounds
     word: str
 
     @classmethod
@@ -44,15 +45,16 @@ class Piece(NamedTuple):
         Piece or None
             The piece; None if this is not the name of one.
         """
-        night, slash, rest = text.removesuffix(SUFFIX).partition("/")
-        parts = rest.split(",")
-        if not slash or len(parts) != 4 or not parts[0].isdecimal() or not text.endswith(SUFFIX):
+        night, _, rest = text.removesuffix(SUFFIX).partition("/")
+        level, *ids, word = rest.split(",") if "," in rest else ("", "")
+        if not level.isdecimal() or len(ids) % 2 or not text.endswith(SUFFIX):
             return None
-        return cls(night, int(parts[0]), unquote(parts[1]), unquote(parts[2]), parts[3])
+        ranges = zip(map(unquote, ids[::2]), map(unquote, ids[1::2]), strict=True)
+        return cls(night, int(level), Bounds(tuple(ranges)), word)
 
     def __str__(self) -> str:
-        first, last = (quote(text, safe="") for text in (self.first, self.last))
-        return f"{self.night}/{self.level},{first},{last},{self.word}{SUFFIX}"
+        ids = (quote(alert_id, safe="") for bounds in self.bounds.ranges for alert_id in bounds)
+        return f"{self.night}/{','.join((str(self.level), *ids, self.word))}{SUFFIX}"
 
 
 class Entry(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stamp_service.errors import AlertNotFound, StoreUnavailable
 from stamp_service.packets.bounded import Bounded
+from stamp_service.stores.packed.bounds import BoundsTable
 from stamp_service.stores.packed.names import PackName
 from stamp_service.stores.packed.nights import Located, NightIndex
 from stamp_service.stores.packed.objects import Objects
@@ -35,7 +36,7 @@ class PublishedIndex:
         self._own: dict[str, set[Piece]] = {}
         self._is_complete = False
         self._lock = threading.Lock()
-        self._pieces: list[tuple[Piece, int]] = []
+        self._pieces: BoundsTable[tuple[Piece, int]] = BoundsTable(())
         self._listed = float("-inf")
         self._kept: Bounded[Piece, bytes] = Bounded(_KEPT_PIECES)
 
@@ -61,8 +62,8 @@ class PublishedIndex:
         for _ in range(3):  # a piece that is gone was merged into another, which a new list has
             pieces = self._list()
             try:
-                for piece, size in pieces:
-                    if piece not in asked and piece.first <= alert_id <= piece.last:
+                for piece, size in pieces.find(alert_id):
+                    if piece not in asked:
                         yield from self._find_in(piece, size, key)
                         asked.add(piece)
             except AlertNotFound:
@@ -92,8 +93,8 @@ class PublishedIndex:
             self._own.clear()
             self._listed = float("-inf")
 
-    def _list(self) -> list[tuple[Piece, int]]:
-        """List the pieces, the newest night first."""
+    def _list(self) -> BoundsTable[tuple[Piece, int]]:
+        """List the pieces and their sizes."""
         with self._lock:
             if time.monotonic() - self._listed > _LISTING_LASTS_S:
                 listed_at = time.monotonic()
@@ -101,7 +102,8 @@ class PublishedIndex:
                 pieces = [(piece, size) for piece, size in named if piece is not None]
                 self._check_complete({piece.night for piece, _ in pieces})
                 foreign = [(piece, size) for piece, size in pieces if not self._is_own(piece)]
-                self._pieces, self._listed = sorted(foreign, reverse=True), listed_at
+                self._pieces = BoundsTable((piece.bounds, (piece, size)) for piece, size in foreign)
+                self._listed = listed_at
             return self._pieces
 
     def _check_complete(self, nights: set[str]) -> None:

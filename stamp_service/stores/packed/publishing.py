@@ -1,11 +1,12 @@
 """Writing the index beside the packs on S3: one piece per pack at first, merged as they become many."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from stamp_service.errors import StoreUnavailable
+from stamp_service.stores.packed.bounds import Bounds
 from stamp_service.stores.packed.names import PackName
 from stamp_service.stores.packed.nights import NightIndex
 from stamp_service.stores.packed.objects import Objects
@@ -80,13 +81,15 @@ class Publisher:
         self, night: str, level: int, packs: Collection[PackName] | None, word: str | None = None
     ) -> None:
         """Write a piece; entries go through a file, since a night of Rubin has 320 MB of them."""
-        first, last = "", ""
         with NamedTemporaryFile(prefix="stamp-index-") as file:
-            for alert_id, entry in self._index.entries(night, packs):
-                first, last = min(first or alert_id, alert_id), max(last, alert_id)
-                file.write(entry)
+
+            def write() -> Iterator[str]:
+                for alert_id, entry in self._index.entries(night, packs):
+                    file.write(entry)
+                    yield alert_id
+
+            piece = Piece(night, level, Bounds.of(write()), word or secrets.token_hex(8))
             file.flush()
-            piece = Piece(night, level, first, last, word or secrets.token_hex(8))
             # Noted first, so that this machine never asks S3 for what its own index has. An upload that fails is
             # made again: the pack is still in the spool, or the pieces that were to be merged are still noted.
             self._index.note_pieces(night, new=[piece])

@@ -93,6 +93,7 @@ class Spool:
         # something is compressed or flushed.
         self._writers = threading.Lock()
         self._lock = threading.Lock()
+        self._writer: int | None = None
 
     def read(self, alert_id: str) -> Spooled | None:
         """Read an alert's block.
@@ -113,13 +114,16 @@ class Spool:
         OSError
             If the spool cannot be read.
         """
+        # While this thread writes, nobody else does.
+        is_fresh = self._writer == threading.get_ident()
         while True:
             with self._lock:
-                self._refresh()
+                if not is_fresh:
+                    self._refresh()
                 found = next((file for file in self._files.values() if alert_id in file.places), None)
             if found is None:
                 return None
-            place = found.places[alert_id]
+            is_fresh, place = False, found.places[alert_id]
             for suffix in (OPEN, FULL):
                 try:
                     block = _read_range(self._path(found.name, suffix), place.offset, place.length)
@@ -203,7 +207,11 @@ class Spool:
                 for file in self._files.values():
                     if file.suffix == OPEN and self._path(file.name, OPEN).stat().st_size > file.end:
                         os.truncate(self._path(file.name, OPEN), file.end)
-            yield
+            self._writer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writer = None
 
     def _remove_beginning(self, name: PackName) -> None:
         """Remove a pack that a writer did not live to write the header of; a header ends with the marker."""

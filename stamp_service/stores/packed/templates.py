@@ -12,6 +12,7 @@ still be put together again byte for byte:
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +57,7 @@ _FIELD_SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Template:
     """What the packets of a pack share.
 
@@ -74,7 +75,7 @@ class Template:
     header: bytes
     schema: bytes
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """Tell it from others; 8 bytes."""
         shared = b"\0".join((self.form.encode(), len(self.header).to_bytes(8, "big"), self.header, self.schema))
