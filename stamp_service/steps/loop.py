@@ -58,7 +58,7 @@ class _Loop(Generic[T]):
             while not self._stop.is_set():
                 with self._timed("consume"):
                     batch = self._intake.gather(self._stop.is_set)
-                self._observer.consumed(len(batch))
+                    self._observer.consumed(len(batch))
                 if batch:
                     self._handle(batch)
                 with self._timed("commit"):

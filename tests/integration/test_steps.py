@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import pytest
 
-from stamp_service.errors import StoreUnavailable
+from stamp_service.errors import ConfigurationError, StoreUnavailable
 from stamp_service.settings import Settings, load_settings
 from stamp_service.steps import Item, Output, Processed, Refusal, StepMetrics, run_step
 from tests.integration.services.kafka import RunningKafka
@@ -322,8 +322,6 @@ def test_the_lag_is_what_is_not_acknowledged(kafka):
 
 @pytest.mark.parametrize("missing", ["consumer_server", "consumer_group_id", "consumer_topics"])
 def test_a_step_says_what_it_lacks(kafka, missing):
-    from stamp_service.errors import ConfigurationError
-
     settings = settings_of(kafka, "topic").model_copy(
         update={missing: () if missing == "consumer_topics" else None}
     )

@@ -46,7 +46,8 @@ num.partitions=1
 _JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -61,13 +62,13 @@ class RunningKafka:
     """
 
     def __init__(self, folder: Path) -> None:
-        port = _free_port()
+        port = free_port()
         self.server = f"127.0.0.1:{port}"
         self._folder = folder
         self._java = (*_JAVA, f"-Djava.io.tmpdir={folder}", "-cp", class_path(_ARTIFACT))
         self._properties = folder / "server.properties"
         self._properties.write_text(
-            _PROPERTIES.format(broker=port, controller=_free_port(), folder=folder), encoding="ascii"
+            _PROPERTIES.format(broker=port, controller=free_port(), folder=folder), encoding="ascii"
         )
         cluster = ("format", "-t", "AAAAAAAAQAGAAAAAAAAAAQ", "-c", str(self._properties))
         self._run("kafka.tools.StorageTool", *cluster).wait(_START_S)

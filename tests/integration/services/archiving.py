@@ -1,0 +1,127 @@
+"""The archive step in a process of its own, as it is deployed; and one that kills itself between two stages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stamp_service.settings import load_settings
+from stamp_service.steps import StepMetrics, open_archive_step, run_step
+from stamp_service.surveys import load_surveys
+from tests.conftest import ROOT
+from tests.integration.services.kafka import RunningKafka
+
+_COMMAND = "from stamp_service.cli import main; main()"
+_KILLED = "import sys; from tests.integration.services.archiving import run_until; run_until(sys.argv[1])"
+# The group notices soon that a member is gone.
+_IMPATIENT = {
+    "session.timeout.ms": "1500",
+    "heartbeat.interval.ms": "300",
+    "topic.metadata.refresh.interval.ms": "500",
+    "statistics.interval.ms": "200",
+}
+
+
+@dataclass
+class Archiving:
+    """What the processes of one group have in common.
+
+    Parameters
+    ----------
+    kafka : RunningKafka
+        The broker.
+    topic : str
+        What they read.
+    data_dir : pathlib.Path
+        Their data folder.
+    partitions : int
+        How many the topic has.
+    settings : mapping of str to str
+        Settings besides.
+    """
+
+    kafka: RunningKafka
+    topic: str
+    data_dir: Path
+    partitions: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    group: str = field(default_factory=lambda: f"archive-{uuid.uuid4().hex[:12]}")
+
+    @property
+    def letters(self) -> str:
+        """The topic of their dead letters."""
+        return f"letters-{self.group}"
+
+    def environment(self) -> dict[str, str]:
+        """Write their environment."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STAMP_")}
+        own = {
+            "STAMP_DATA_DIR": str(self.data_dir),
+            "STAMP_DEAD_LETTER_TOPIC": self.letters,
+            "STAMP_CONSUMER_OPTIONS": json.dumps(_IMPATIENT),
+            "CONSUMER_SERVER": self.kafka.server,
+            "CONSUMER_GROUP_ID": self.group,
+            "CONSUMER_TOPICS": self.topic,
+            "CONSUME_MESSAGES": "10",
+            "CONSUME_TIMEOUT": "0.2",
+        }
+        return inherited | own | self.settings
+
+    def acknowledged(self) -> int:
+        """Count the messages that are acknowledged."""
+        return self.kafka.committed(self.group, self.topic, self.partitions)
+
+    @contextmanager
+    def running(self, dies_after: str | None = None) -> Iterator["subprocess.Popen[str]"]:
+        """Run a process until the block ends, or until it has finished a stage."""
+        program = [_COMMAND, "step", "archive"] if dies_after is None else [_KILLED, dies_after]
+        with (self.data_dir.parent / f"step-{uuid.uuid4().hex[:6]}.log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", *program],
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(10)
+                    raise
+
+
+class _Fatal(StepMetrics):
+    """Kills the process as soon as a stage is done with messages."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__("archive")
+        self._fatal = stage
+        self._has_messages = False
+
+    def consumed(self, count: int) -> None:
+        super().consumed(count)
+        self._has_messages = count > 0
+
+    def finished(self, stage: str, seconds: float) -> None:
+        super().finished(stage, seconds)
+        if stage == self._fatal and self._has_messages:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_until(stage: str) -> None:
+    """Archive until a stage is done with messages, and die."""
+    settings = load_settings()
+    run_step(open_archive_step(settings, load_surveys()), settings, observer=_Fatal(stage))
