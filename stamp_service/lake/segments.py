@@ -52,20 +52,20 @@ def key_of(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def keys_of(texts: Iterable[str]) -> NDArray[np.uint64]:
+def keys_of(texts: Iterable[bytes]) -> NDArray[np.uint64]:
     """Hash ids.
 
     Parameters
     ----------
-    texts : iterable of str
-        The ids.
+    texts : iterable of bytes
+        The ids' texts, encoded.
 
     Returns
     -------
     ndarray of uint64, shape (n,)
         Their keys, in the same order.
     """
-    return np.frombuffer(b"".join(blake2b(text.encode(), digest_size=8).digest() for text in texts), "<u8")
+    return np.frombuffer(b"".join([blake2b(text, digest_size=8).digest() for text in texts]), "<u8")
 
 
 @dataclass(frozen=True, slots=True)

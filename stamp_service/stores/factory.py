@@ -28,8 +28,47 @@ def open_local(settings: Settings) -> LocalStore:
     return LocalStore(settings.data_dir / "alerts", settings.max_packet_bytes)
 
 
-def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
+def open_named_stores(settings: Settings, surveys: Surveys) -> Mapping[str, Mapping[str, Store]]:
     """Open every store that some survey is resolved from; surveys share them.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys.
+
+    Returns
+    -------
+    mapping of str to mapping of str to Store
+        For each survey, its stores by the words of its `stores`, in their order. Words that stand for no store,
+        because they are not configured or mean lakes, are left out.
+
+    Raises
+    ------
+    ConfigurationError
+        If a survey has nothing to be looked up in.
+    """
+    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    archived = [survey for survey in surveys.values() if "archive" in survey.stores]
+    local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
+    s3 = _open_s3(settings, buckets) if buckets else None
+    mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
+
+    def order(survey: Survey) -> Mapping[str, Store]:
+        named: Mapping[str, Store | None] = {"archive": s3 if survey.name in buckets else local, "mars": mars}
+        stores: dict[str, Store] = {
+            word: store for word in survey.stores if (store := named.get(word)) is not None
+        }
+        if not stores and "lake" not in survey.stores:
+            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
+        return stores
+
+    return {survey.name: order(survey) for survey in surveys.values()}
+
+
+def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
+    """Open the same stores without their words.
 
     Parameters
     ----------
@@ -46,22 +85,9 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
     Raises
     ------
     ConfigurationError
-        If a survey has no store at all.
+        If a survey has nothing to be looked up in.
     """
-    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
-    archived = [survey for survey in surveys.values() if "archive" in survey.stores]
-    local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
-    s3 = _open_s3(settings, buckets) if buckets else None
-    mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
-
-    def order(survey: Survey) -> tuple[Store, ...]:
-        named = {"archive": s3 if survey.name in buckets else local, "mars": mars}
-        stores = tuple(store for name in survey.stores if (store := named.get(name)) is not None)
-        if not stores:
-            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
-        return stores
-
-    return {survey.name: order(survey) for survey in surveys.values()}
+    return {name: tuple(stores.values()) for name, stores in open_named_stores(settings, surveys).items()}
 
 
 def _open_s3(settings: Settings, buckets: Mapping[str, str]) -> S3Store:
