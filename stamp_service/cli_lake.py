@@ -14,6 +14,7 @@ from tqdm import tqdm
 from stamp_service.demo import DEFAULT_OBJECTS, DEMO_SURVEYS, write_demo_lake
 from stamp_service.errors import PacketCorrupt, RequestError, TooLarge
 from stamp_service.lake.files import Filesystem
+from stamp_service.lake.local import LocalFiles
 from stamp_service.lake.opening import open_filesystem
 from stamp_service.lake.writing import ROWS_PER_FILE, AlertRef, State, write_lake
 from stamp_service.settings import Settings, load_settings
@@ -86,7 +87,11 @@ def write(
 def _open_target(url: str, settings: Settings) -> Filesystem:
     from stamp_service.lake.lakes import lake_access  # noqa: PLC0415 - only needed when something is written
 
-    return open_filesystem(url, lake_access(settings))
+    files = open_filesystem(url, lake_access(settings))
+    if isinstance(files, LocalFiles):
+        # A missing folder is otherwise an error: a disk that is not mounted.
+        Path(files.url).mkdir(parents=True, exist_ok=True)
+    return files
 
 
 def _open_all(source: _Source, packets: list[Path]) -> dict[str, list[AlertRef]]:
@@ -136,7 +141,7 @@ def _write_all(source: _Source, files: Filesystem, name: str, alerts: list[Alert
 
 
 def _summarise(counts: Counter[State], files: int, skipped: int) -> str:
-    parts = [f"wrote {counts['written']} alerts into {files} files"]
+    parts = [f"wrote {counts['written']} (new files: {files})"]
     parts += [f"{counts['present']} were there already"] if counts["present"] else []
     parts += [f"refused {counts['refused']}"] if counts["refused"] else []
     parts += [f"skipped {skipped} that are no packets"] if skipped else []
@@ -154,4 +159,4 @@ def write_demo(folder: str, objects: int) -> None:
         root = f"{folder.rstrip('/')}/{name}"
         with closing(_open_target(root, settings)) as files:
             written = sum(1 for _ in write_demo_lake(files, surveys[name], objects))
-        click.echo(f"{root}: wrote {written} files")
+        click.echo(f"{root}: new files: {written}")
