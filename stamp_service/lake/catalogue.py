@@ -197,6 +197,22 @@ class Catalogue:
         rows = self._select(f"SELECT {FILE_COLUMNS} FROM files WHERE lake = ? ORDER BY id", lake)  # noqa: S608 - our own words
         return [_file_row(row) for row in rows]
 
+    def last_number(self) -> int:
+        """Find the largest number that a file of any lake ever had.
+
+        Returns
+        -------
+        int
+            The number; 0 if there was none.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the catalogue cannot be read.
+        """
+        rows = self._select("SELECT seq FROM sqlite_sequence WHERE name = 'files'")
+        return int(rows[0][0]) if rows else 0
+
     def segments(self, lake: int) -> list[SegmentRow]:
         """List a lake's segments.
 

@@ -45,12 +45,15 @@ class LakeCutouts:
         FITS files, gzipped or not, by kind; those that are null are missing.
     tier : str
         How they were read.
+    time : float
+        When the alert was measured, as the file measures time; NaN if it does not say.
     """
 
     alert_id: str
     object_id: str | None
     cutouts: dict[Kind, bytes]
     tier: Tier
+    time: float
 
 
 class _Question(NamedTuple):
@@ -141,7 +144,7 @@ class Lake:
         def fetch(place: _Place) -> LakeCutouts:
             index, row = place.index, place.row
             cutouts, tier = read_cutouts(self._files(), place.path, index, row, kinds)
-            return LakeCutouts(index.alert_id(row), index.object_id(row), cutouts, tier)
+            return LakeCutouts(index.alert_id(row), index.object_id(row), cutouts, tier, index.time(row))
 
         return self._at(question, fetch)
 
