@@ -8,6 +8,7 @@ name, and the old file is deleted once the catalogue no longer names it.
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from stamp_service.remote.processes import PerProcess
 # Raised when the tables change; an older catalogue is then made anew from the lakes.
 _FORMAT = 1
 _PATIENCE_S = 10.0
+# Commits are noticed after so long at most. Looking for them costs more than the rest of a read.
+_FRESH_S = 0.05
 _TABLES = """
 CREATE TABLE lakes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL UNIQUE, survey TEXT NOT NULL
@@ -49,6 +52,9 @@ class _Connection:
         self.database: sqlite3.Connection | None = None
         self.inode: int | None = None
         self.opened = 0
+        # The state that was seen last, and until when that will do.
+        self.generation = (0, 0)
+        self.fresh_until_s = 0.0
 
 
 class Catalogue:
@@ -99,8 +105,13 @@ class Catalogue:
         """
         return self.folder / lake / "segments" / name
 
-    def generation(self) -> tuple[int, int]:
-        """Tell one state of the catalogue from the next, in some microseconds.
+    def generation(self, *, now: bool = False) -> tuple[int, int]:
+        """Tell one state of the catalogue from the next.
+
+        Parameters
+        ----------
+        now : bool
+            Whether to look even if that was done a moment ago; what was not found is worth it.
 
         Returns
         -------
@@ -112,10 +123,14 @@ class Catalogue:
         StoreUnavailable
             If the catalogue cannot be read.
         """
+        connection = self._connection()
+        if not now and time.monotonic() < connection.fresh_until_s:
+            return connection.generation
         with self._reading() as database:
-            if database is None:
-                return 0, 0
-            return self._connection().opened, database.execute("PRAGMA data_version").fetchone()[0]
+            version = 0 if database is None else database.execute("PRAGMA data_version").fetchone()[0]
+            connection.generation = connection.opened, version
+            connection.fresh_until_s = time.monotonic() + _FRESH_S
+            return connection.generation
 
     def lakes(self) -> tuple[LakeRow, ...]:
         """List the registered lakes.

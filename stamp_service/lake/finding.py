@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stamp_service.errors import StoreUnavailable
 from stamp_service.lake.catalogue import Catalogue
@@ -12,10 +12,11 @@ from stamp_service.lake.segments import Entries, IdKind, Segment, SegmentTorn, j
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """The segments at one state of the catalogue."""
+    """The segments at one state of the catalogue, and the paths of files that were found in them."""
 
     generation: tuple[int, int]
     by_kind: dict[IdKind, dict[str, Segment]]
+    paths: dict[int, str | None] = field(default_factory=dict)
 
 
 class Finder:
@@ -53,9 +54,10 @@ class Finder:
         StoreUnavailable
             If the index cannot be read.
         """
-        found = self._find("alert", alert_id)
-        for file in sorted({int(file) for file in found.files} if found else (), reverse=True):
-            path = self._catalogue.path_of(file)
+        snapshot = self._current()
+        found = _find(snapshot, "alert", alert_id)
+        for file in sorted(set(found.files.tolist()) if found else (), reverse=True):
+            path = self._path(snapshot, file)
             if path is not None:
                 yield path
 
@@ -79,20 +81,16 @@ class Finder:
         StoreUnavailable
             If the index cannot be read.
         """
-        found = self._find("object", object_id)
+        snapshot = self._current()
+        found = _find(snapshot, "object", object_id)
         if found is None or found.times is None:
             return
         for time, file in sorted(zip(found.times.tolist(), found.files.tolist(), strict=True), reverse=True):
-            path = self._catalogue.path_of(file)
+            path = self._path(snapshot, file)
             if path is not None:
                 yield time, path
 
-    def _find(self, kind: IdKind, text: str) -> Entries | None:
-        key = key_of(text)
-        found = [entries for segment in self._segments(kind) if len(entries := segment.find(key))]
-        return join(found) if found else None
-
-    def _segments(self, kind: IdKind) -> list[Segment]:
+    def _current(self) -> _Snapshot:
         generation = self._catalogue.generation()
         snapshot = self._snapshot
         if snapshot.generation != generation:
@@ -100,7 +98,12 @@ class Finder:
                 if self._snapshot.generation != generation:
                     self._snapshot = self._take(generation)
                 snapshot = self._snapshot
-        return list(snapshot.by_kind[kind].values())
+        return snapshot
+
+    def _path(self, snapshot: _Snapshot, file: int) -> str | None:
+        if file not in snapshot.paths:
+            snapshot.paths[file] = self._catalogue.path_of(file)
+        return snapshot.paths[file]
 
     def _take(self, generation: tuple[int, int]) -> _Snapshot:
         """Open what is new, keep what is open, let go of what was merged."""
@@ -112,7 +115,7 @@ class Finder:
         except SegmentTorn:
             raise self._damaged() from None
         try:
-            return self._open(self._catalogue.generation())
+            return self._open(self._catalogue.generation(now=True))
         except (FileNotFoundError, SegmentTorn):
             raise self._damaged() from None
 
@@ -125,3 +128,9 @@ class Finder:
 
     def _damaged(self) -> StoreUnavailable:
         return StoreUnavailable(f"the index of lake {self._lake.name} is damaged: it has to be added again", 60)
+
+
+def _find(snapshot: _Snapshot, kind: IdKind, text: str) -> Entries | None:
+    key = key_of(text)
+    found = [entries for segment in snapshot.by_kind[kind].values() if len(entries := segment.find(key))]
+    return join(found) if found else None

@@ -239,8 +239,8 @@ class Lake:
         else:
             generation = self._catalogue.generation()
             place = self._anywhere(question)
-            if place is None and self._catalogue.generation() != generation:
-                # Files were replaced while they were being looked for.
+            if place is None and self._catalogue.generation(now=True) != generation:
+                # Files were added or replaced a moment ago.
                 place = self._anywhere(question)
         return place or self._absent(question)
 
