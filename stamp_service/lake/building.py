@@ -1,6 +1,7 @@
 """Making side indexes: from all of a file, once, or from its footer, ids and page headers only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -8,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from stamp_service.lake.columns import Chunk, Column, Footer, cutout_columns
+from stamp_service.lake.columns import Chunk, Column, Footer
 from stamp_service.lake.files import Filesystem, FileVersion, Range
-from stamp_service.lake.ids import Ids, id_columns, read_ids
+from stamp_service.lake.ids import Ids, read_ids
 from stamp_service.lake.lake_file import LakeFile
+from stamp_service.lake.offset_index import PageLocation, read_offset_indexes
 from stamp_service.lake.pages import Page, find_values, readable_by_page, unpack, walk_pages
 from stamp_service.lake.places import PAGE, CutoutIndex
 from stamp_service.lake.side_index import SideIndex, Tier
@@ -20,6 +22,10 @@ from stamp_service.surveys.definition import Kind, Survey
 
 # Read at once when all of a file is read.
 _WINDOW_BYTES = 1 << 24
+# From so many pages on a chunk's offset index is worth finding: to do so, thriftpy2 takes 20 to 40 ms.
+_MANY_PAGES = 40
+# Column chunks whose page headers are read side by side: a round trip for each page is slow enough.
+_HOPPERS = 3
 # Read at a page's start when only its header is wanted; longer headers are read again.
 _FIRST_HEADER_BYTES = 1 << 10
 
@@ -94,31 +100,32 @@ def scan_file(files: Filesystem, path: str, version: FileVersion, survey: Survey
     return _make(LakeFile(files, path, version), version, survey, _scan_cutouts)
 
 
-_Reader = Callable[[LakeFile, Footer, Mapping[Kind, Column]], tuple[Tier, dict[Kind, CutoutIndex]]]
+# A page's first row, offset, compressed and uncompressed size.
+_Record = tuple[int, int, int, int]
+_Reader = Callable[[LakeFile, Footer], tuple[Tier, dict[Kind, CutoutIndex]]]
 
 
 def _make(file: LakeFile, version: FileVersion, survey: Survey, read: _Reader) -> SideIndex:
-    footer = Footer(file)
-    columns = cutout_columns(footer, survey)
-    ids = _checked_ids(file, footer, survey)
+    footer = Footer(file, survey)
+    ids = _checked_ids(file, footer)
     tier: Tier = "pyarrow"
-    cutouts = {kind: _unknown(column) for kind, column in columns.items()}
-    if all(readable_by_page(column) for column in columns.values()):
+    cutouts = {kind: _unknown(column) for kind, column in footer.cutouts.items()}
+    if all(readable_by_page(column) for column in footer.cutouts.values()):
         with suppress(_NotByPage):
-            tier, cutouts = read(file, footer, columns)
+            tier, cutouts = read(file, footer)
     file.close()
     return SideIndex(version, survey.name, tier, ids, groups=footer.groups, cutouts=cutouts)
 
 
-def _checked_ids(file: LakeFile, footer: Footer, survey: Survey) -> Ids:
+def _checked_ids(file: LakeFile, footer: Footer) -> Ids:
     """Read the ids once their pages' sizes are known to be plausible."""
-    columns = id_columns(footer, survey)
+    columns = (footer.alert_id, footer.object_id, footer.time)
     chunks = [chunk for column in columns if column is not None for chunk in column.chunks]
     file.fetch([Range(chunk.start, chunk.length) for chunk in chunks])
     for chunk in chunks:
         for _ in walk_pages(file.view, chunk):
             pass
-    return read_ids(file, footer, columns)
+    return read_ids(footer)
 
 
 def _unknown(column: Column) -> CutoutIndex:
@@ -153,7 +160,7 @@ class _Draft:
         if self.fits:
             self._add_fragments(body, header.uncompressed, codec)
 
-    def locate(self, first_row: int, offset: int, compressed: int, uncompressed: int, values: int) -> None:
+    def locate(self, first_row: int, offset: int, compressed: int, uncompressed: int, values: int = 0) -> None:
         self.first_rows.append(first_row)
         self.pages += PAGE.pack(offset, compressed, uncompressed, values, self.fragment_count)
 
@@ -180,10 +187,8 @@ class _Draft:
         )
 
 
-def _index_cutouts(
-    file: LakeFile, footer: Footer, columns: Mapping[Kind, Column]
-) -> tuple[Tier, dict[Kind, CutoutIndex]]:
-    drafts = {kind: _Draft(column) for kind, column in columns.items()}
+def _index_cutouts(file: LakeFile, footer: Footer) -> tuple[Tier, dict[Kind, CutoutIndex]]:
+    drafts = {kind: _Draft(column) for kind, column in footer.cutouts.items()}
     for draft in drafts.values():
         for chunk in draft.column.chunks:
             read = _ahead(file, chunk)
@@ -210,19 +215,42 @@ def _ahead(file: LakeFile, chunk: Chunk) -> Callable[[int, int], memoryview]:
     return read
 
 
-def _scan_cutouts(
-    file: LakeFile, footer: Footer, columns: Mapping[Kind, Column]
-) -> tuple[Tier, dict[Kind, CutoutIndex]]:
-    drafts = {kind: _Draft(column) for kind, column in columns.items()}
-    for draft in drafts.values():
-        for chunk in draft.column.chunks:
-            _hop(file, draft, chunk)
+def _scan_cutouts(file: LakeFile, footer: Footer) -> tuple[Tier, dict[Kind, CutoutIndex]]:
+    drafts = {kind: _Draft(column) for kind, column in footer.cutouts.items()}
+    owners = {chunk: draft for draft in drafts.values() for chunk in draft.column.chunks}
+    many = _with_many_pages(file, list(owners))
+    indexes = read_offset_indexes(file, many) if all(chunk.indexed for chunk in many) else {}
+
+    def find(chunk: Chunk) -> list[_Record]:
+        return _records_of(indexes[chunk]) if chunk in indexes else _hop(file, chunk)
+
+    with ThreadPoolExecutor(_HOPPERS) as pool:
+        for chunk, records in zip(owners, pool.map(find, owners), strict=True):
+            for record in records:
+                owners[chunk].locate(*record)
     return "page", {kind: draft.finish(footer.rows, with_fragments=False) for kind, draft in drafts.items()}
 
 
-def _hop(file: LakeFile, draft: _Draft, chunk: Chunk) -> None:
-    for page in walk_pages(file.view, chunk):
-        if not page.header.plain:
+def _with_many_pages(file: LakeFile, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """List the chunks that are many times longer than their first page."""
+    file.fetch([Range(chunk.start, min(_FIRST_HEADER_BYTES, chunk.length)) for chunk in chunks])
+    many = []
+    for chunk in chunks:
+        header = next(walk_pages(file.view, chunk, _FIRST_HEADER_BYTES)).header
+        if not header.plain:
             raise _NotByPage
-        header = page.header
-        draft.locate(page.first_row, page.body, header.compressed, header.uncompressed, 0)
+        if chunk.length > _MANY_PAGES * (header.length + header.compressed):
+            many.append(chunk)
+    return many
+
+
+def _records_of(locations: Sequence[PageLocation]) -> list[_Record]:
+    # The headers are read with the pages: until then their uncompressed size is 0.
+    return [(location.first_row, location.start, location.length, 0) for location in locations]
+
+
+def _hop(file: LakeFile, chunk: Chunk) -> list[_Record]:
+    pages = list(walk_pages(file.view, chunk, _FIRST_HEADER_BYTES))
+    if not all(page.header.plain for page in pages):
+        raise _NotByPage
+    return [(page.first_row, page.body, page.header.compressed, page.header.uncompressed) for page in pages]

@@ -1,17 +1,19 @@
 """What a Parquet file's footer says of the columns that a survey needs, read through pyarrow."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stamp_service.errors import PacketCorrupt
-from stamp_service.lake.extras import extra
+from stamp_service.lake.extras import Untyped, extra
 from stamp_service.lake.files import Range
 from stamp_service.lake.lake_file import LakeFile, parquet_faults
-from stamp_service.surveys.definition import Kind, Survey
+from stamp_service.surveys.definition import Survey
 
 # Spark's footers of alert files take 35 to 85 kB.
 _TAIL_BYTES = 1 << 17
+BUFFER_BYTES = 1 << 20
 
 
 class Chunk(NamedTuple):
@@ -27,6 +29,8 @@ class Chunk(NamedTuple):
         How they are compressed, as pyarrow calls it.
     dictionary : bool
         Whether any encoding beyond plain values is used.
+    indexed : tuple of int, optional
+        The row group's and the column's number, if there is an offset index.
     """
 
     start: int
@@ -35,6 +39,7 @@ class Chunk(NamedTuple):
     rows: int
     codec: str
     dictionary: bool
+    indexed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,21 @@ class Column:
         return codecs.pop() if len(codecs) == 1 else None
 
 
+class _Reached(Exception):
+    """pyarrow took a column's metadata for whole, and asked for its bytes."""
+
+
+class _FooterOnly(LakeFile):
+    """A file whose footer is known and of which nothing else may be read."""
+
+    def __init__(self, file: LakeFile) -> None:
+        self.size = file.size
+        self._position = 0
+
+    def read(self, _length: int = -1) -> bytes:
+        raise _Reached
+
+
 class Footer:
     """What a file's footer says about the columns that a survey needs.
 
@@ -72,24 +92,22 @@ class Footer:
     ----------
     file : LakeFile
         The file.
+    survey : Survey
+        Says what the columns are called.
 
     Raises
     ------
     PacketCorrupt
-        If it is no Parquet file, damaged or encrypted.
+        If it is no Parquet file, damaged or encrypted, or lacks the alert ids or all cutouts.
     FileChanged
         If the file is another version.
     """
 
-    def __init__(self, file: LakeFile) -> None:
-        tail = min(_TAIL_BYTES, file.size)
-        file.fetch([Range(file.size - tail, tail)])
-        if bytes(file.view(file.size - 4, 4)) == b"PARE":
-            raise PacketCorrupt("the Parquet file is encrypted")
-        parquet = extra("pyarrow.parquet")
+    def __init__(self, file: LakeFile, survey: Survey) -> None:
         self._file = file
+        self.source = open_parquet(file)
+        self.metadata: Untyped = self.source.metadata
         with parquet_faults():
-            self.metadata: Any = parquet.read_metadata(file)
             schema = self.metadata.schema
             self._leaves = {schema.column(i).path: i for i in reversed(range(len(schema)))}
             self.groups: tuple[int, ...] = tuple(
@@ -99,28 +117,44 @@ class Footer:
         # Alert ids differ, so a row takes more than a byte.
         if min(self.groups, default=0) < 0 or self.rows != self.metadata.num_rows or self.rows > file.size:
             raise PacketCorrupt("the Parquet file's number of rows is wrong")
+        self._find(survey)
 
-    def column(self, paths: Sequence[str]) -> Column | None:
-        """Find a column.
+    def _find(self, survey: Survey) -> None:
+        cutouts = {kind: self._path(survey.cutouts[kind].fields) for kind in survey.kinds}
+        ids = [
+            self._path(paths) for paths in (survey.alert_id.fields, survey.object_id.fields, survey.time.fields)
+        ]
+        if ids[0] is None:
+            raise PacketCorrupt(f"the Parquet file has no column {survey.alert_id.fields[0]}")
+        if not any(cutouts.values()):
+            name = survey.cutouts[survey.kinds[0]].fields[0]
+            raise PacketCorrupt(f"the Parquet file has no column {name}, nor other cutouts of {survey.name}")
+        self._probe([path for path in (*ids, *cutouts.values()) if path is not None])
+        self.alert_id = self._column(ids[0])
+        self.object_id, self.time = (None if path is None else self._column(path) for path in ids[1:])
+        self.cutouts = {kind: self._column(path) for kind, path in cutouts.items() if path is not None}
+        for column in self.cutouts.values():
+            if column.physical_type not in {"BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}:
+                raise PacketCorrupt(f"the Parquet file's column {column.path} holds no cutouts")
 
-        Parameters
-        ----------
-        paths : sequence of str
-            Its dotted paths, in order of preference.
+    def _path(self, paths: Sequence[str]) -> str | None:
+        return next((path for path in paths if path in self._leaves), None)
 
-        Returns
-        -------
-        Column or None
-            The first that the file has.
+    def _probe(self, paths: Sequence[str]) -> None:
+        """Let pyarrow start to read the columns: where their metadata are encrypted or missing it says so.
 
-        Raises
-        ------
-        PacketCorrupt
-            If it is a list, or is said to be where it cannot be.
+        Asked for those metadata directly, pyarrow 26 ends the process.
         """
-        path = next((path for path in paths if path in self._leaves), None)
-        if path is None:
-            return None
+        options = {"metadata": self.metadata, "buffer_size": BUFFER_BYTES}
+        with parquet_faults():
+            source = extra("pyarrow.parquet").ParquetFile(_FooterOnly(self._file), **options)
+            for group, rows in enumerate(self.groups):
+                with suppress(_Reached):
+                    next(source.iter_batches(1, [group], list(paths), use_threads=False), None)
+                    if rows:
+                        raise PacketCorrupt("the Parquet file's number of rows is wrong")
+
+    def _column(self, path: str) -> Column:
         number = self._leaves[path]
         with parquet_faults():
             leaf = self.metadata.schema.column(number)
@@ -132,6 +166,8 @@ class Footer:
     def _chunks(self, number: int, path: str) -> Iterator[Chunk]:
         first_row = 0
         for group, rows in enumerate(self.groups):
+            if not rows:
+                continue
             part = self.metadata.row_group(group).column(number)
             start = part.data_page_offset
             # Old Spark says nothing of the dictionary, which then stands where the data are said to start.
@@ -142,36 +178,34 @@ class Footer:
             if not inside or part.num_values != rows:
                 raise PacketCorrupt(f"the Parquet file's column {path} is not where its footer says")
             dictionary = not {"PLAIN", "RLE", "BIT_PACKED"}.issuperset(part.encodings)
-            yield Chunk(start, length, first_row, rows, part.compression, dictionary)
+            place = (group, number) if part.has_offset_index else None
+            yield Chunk(start, length, first_row, rows, part.compression, dictionary, place)
             first_row += rows
 
 
-def cutout_columns(footer: Footer, survey: Survey) -> dict[Kind, Column]:
-    """Find the columns with cutouts.
+def open_parquet(file: LakeFile) -> Untyped:
+    """Open a file with pyarrow, which reads its footer.
 
     Parameters
     ----------
-    footer : Footer
-        A file's footer.
-    survey : Survey
-        Says what they are called.
+    file : LakeFile
+        The file.
 
     Returns
     -------
-    dict
-        The column of each kind that the file has.
+    pyarrow.parquet.ParquetFile
+        The open file; it reads columns in steps of 1 MiB.
 
     Raises
     ------
     PacketCorrupt
-        If it has none, or one that holds something else.
+        If it is no Parquet file, damaged, or its footer is encrypted.
+    FileChanged
+        If it is another version.
     """
-    found = {kind: footer.column(survey.cutouts[kind].fields) for kind in survey.kinds}
-    columns = {kind: column for kind, column in found.items() if column is not None}
-    if not columns:
-        name = survey.cutouts[survey.kinds[0]].fields[0]
-        raise PacketCorrupt(f"the Parquet file has no column {name}, nor other cutouts of {survey.name}")
-    for column in columns.values():
-        if column.physical_type not in {"BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}:
-            raise PacketCorrupt(f"the Parquet file's column {column.path} holds no cutouts")
-    return columns
+    tail = min(_TAIL_BYTES, file.size)
+    file.fetch([Range(file.size - tail, tail)])
+    if bytes(file.view(file.size - 4, 4)) == b"PARE":
+        raise PacketCorrupt("the Parquet file is encrypted")
+    with parquet_faults():
+        return extra("pyarrow.parquet").ParquetFile(file, buffer_size=BUFFER_BYTES)

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stamp_service.errors import PacketCorrupt
-from stamp_service.lake.columns import Column, Footer
+from stamp_service.lake.columns import Footer
 from stamp_service.lake.extras import Untyped, extra
-from stamp_service.lake.lake_file import LakeFile, parquet_faults
-from stamp_service.surveys.definition import MAX_ID_LENGTH, Survey
+from stamp_service.lake.lake_file import parquet_faults
+from stamp_service.surveys.definition import MAX_ID_LENGTH
 
 # Stands for "null" among 64-bit ids; no survey's pattern allows a negative one.
 NO_ID = -(2**63)
@@ -33,45 +33,13 @@ class Ids:
     times: npt.NDArray[np.float64]
 
 
-def id_columns(footer: Footer, survey: Survey) -> tuple[Column, Column | None, Column | None]:
-    """Find the columns with ids and times.
-
-    Parameters
-    ----------
-    footer : Footer
-        A file's footer.
-    survey : Survey
-        Says what they are called.
-
-    Returns
-    -------
-    alert_id : Column
-        The alert ids.
-    object_id, time : Column or None
-        The object ids and times, where the file has them.
-
-    Raises
-    ------
-    PacketCorrupt
-        If there are no alert ids.
-    """
-    alert_id = footer.column(survey.alert_id.fields)
-    if alert_id is None:
-        raise PacketCorrupt(f"the Parquet file has no column {survey.alert_id.fields[0]}")
-    return alert_id, footer.column(survey.object_id.fields), footer.column(survey.time.fields)
-
-
-def read_ids(file: LakeFile, footer: Footer, columns: tuple[Column, Column | None, Column | None]) -> Ids:
+def read_ids(footer: Footer) -> Ids:
     """Read the ids and times of all rows.
 
     Parameters
     ----------
-    file : LakeFile
-        The file.
     footer : Footer
-        Its footer.
-    columns : tuple of Column
-        What `id_columns` found.
+        The file's footer.
 
     Returns
     -------
@@ -85,14 +53,13 @@ def read_ids(file: LakeFile, footer: Footer, columns: tuple[Column, Column | Non
     FileChanged
         If the file is another version.
     """
-    parquet = extra("pyarrow.parquet")
-    alert_id, object_id, time = columns
+    source, rows = footer.source, footer.rows
+    object_id, time = footer.object_id, footer.time
     with parquet_faults():
-        source = parquet.ParquetFile(file, metadata=footer.metadata)
-        alerts = _ids_array(source, alert_id.path)
-        objects = np.zeros(footer.rows, "S1") if object_id is None else _ids_array(source, object_id.path)
-        times = np.full(footer.rows, np.nan) if time is None else _times_array(source, time.path)
-    if not len(alerts) == len(objects) == len(times) == footer.rows:
+        alerts = _ids_array(source, footer.alert_id.path)
+        objects = np.zeros(rows, "S1") if object_id is None else _ids_array(source, object_id.path)
+        times = np.full(rows, np.nan) if time is None else _times_array(source, time.path)
+    if not len(alerts) == len(objects) == len(times) == rows:
         raise PacketCorrupt("the Parquet file's number of rows is wrong")
     return Ids(alerts, objects, times)
 

@@ -146,7 +146,9 @@ def parse_header(data: bytes) -> PageHeader:
     return PageHeader(length, compressed, uncompressed, rows, plain)
 
 
-def walk_pages(read: Callable[[int, int], memoryview], chunk: Chunk) -> Iterator[Page]:
+def walk_pages(
+    read: Callable[[int, int], memoryview], chunk: Chunk, header_bytes: int = HEADER_BYTES
+) -> Iterator[Page]:
     """Go from page to page of a column chunk.
 
     Parameters
@@ -155,6 +157,8 @@ def walk_pages(read: Callable[[int, int], memoryview], chunk: Chunk) -> Iterator
         Takes an offset in the file and a length, and returns those bytes.
     chunk : Chunk
         Which.
+    header_bytes : int
+        How much to read for a header; one that is longer is read again.
 
     Yields
     ------
@@ -169,7 +173,10 @@ def walk_pages(read: Callable[[int, int], memoryview], chunk: Chunk) -> Iterator
     at, row = chunk.start, chunk.first_row
     end, end_row = at + chunk.length, row + chunk.rows
     while row < end_row:
-        header = parse_header(bytes(read(at, min(HEADER_BYTES, end - at))))
+        try:
+            header = parse_header(bytes(read(at, min(header_bytes, end - at))))
+        except PacketCorrupt:
+            header = parse_header(bytes(read(at, min(HEADER_BYTES, end - at))))
         page = Page(at, row, header)
         at = page.body + header.compressed
         row += header.rows

@@ -65,7 +65,8 @@ class CutoutIndex:
     first_rows : ndarray of shape (n_pages + 1,), uint32
         The row that each page starts with, and the number of rows.
     pages : ndarray of uint8
-        Packed records, one per page; see `PAGE`.
+        Packed records, one per page; see `PAGE`. Where the uncompressed size is 0, its header is still to be
+        read: it is where the offset says, and part of the compressed size.
     ends : ndarray of shape (n_rows,), uint32
         Where each value ends in its uncompressed page; a null ends where the one before it does.
     checksums : ndarray of shape (n_rows,), uint32
@@ -106,8 +107,8 @@ class CutoutIndex:
         first_rows, pages, ends, checksums, fragments = self._views
         number = bisect_right(first_rows, row) - 1
         first_row, end_row = first_rows[number : number + 2]
-        page = PAGE.unpack_from(pages, number * PAGE.size)
-        _, compressed, uncompressed, values_start, first_fragment = page
+        record = PAGE.unpack_from(pages, number * PAGE.size)
+        offset, compressed, uncompressed, values_start, first_fragment = record
         start = end = checksum = first = last = 0
         if len(ends):
             start = first = ends[row - 1] if row > first_row else values_start
@@ -120,4 +121,5 @@ class CutoutIndex:
                 is_last = after * FRAGMENT_BYTES >= uncompressed
                 first = fragments[first_fragment + start // FRAGMENT_BYTES]
                 last = compressed if is_last else fragments[first_fragment + after]
-        return Place(*page[:3], row - first_row, end_row - first_row, start, end, checksum, first, last)
+        rows = end_row - first_row
+        return Place(offset, compressed, uncompressed, row - first_row, rows, start, end, checksum, first, last)

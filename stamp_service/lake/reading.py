@@ -5,17 +5,18 @@ Three ways give the same bytes: one or two Snappy fragments, one page, or pyarro
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from isal import isal_zlib
 
 from stamp_service.errors import LakeFileNotFound, PacketCorrupt
-from stamp_service.lake.columns import Footer
-from stamp_service.lake.extras import Untyped, extra
+from stamp_service.lake.columns import open_parquet
+from stamp_service.lake.extras import Untyped
 from stamp_service.lake.files import FileChanged, Filesystem, Range
 from stamp_service.lake.ids import only_leaf
 from stamp_service.lake.lake_file import LakeFile, parquet_faults
-from stamp_service.lake.pages import find_values, unpack
+from stamp_service.lake.pages import find_values, parse_header, unpack
 from stamp_service.lake.places import CutoutIndex, Place
 from stamp_service.lake.side_index import SideIndex, Tier
 from stamp_service.lake.snappy import FRAGMENT_BYTES, SnappyCorrupt, decompress_fragments
@@ -23,7 +24,10 @@ from stamp_service.surveys.definition import Kind, Survey
 
 # Rows that pyarrow decodes at once: a cutout may have 65 kB, and most of what is decoded is thrown away.
 _BATCH_ROWS = 256
-_BUFFER_BYTES = 1 << 20
+
+
+class _NotByPage(Exception):
+    """Only pyarrow can read such a page."""
 
 
 def read_cutouts(
@@ -68,7 +72,9 @@ def read_cutouts(
     found = [(kind, cutout, place) for kind, cutout in wanted if (place := cutout.place(row)) is not None]
     if index.tier == "fragment":
         return _read_fragments(files, path, index, found), "fragment"
-    return _read_pages(files, path, index, found), "page"
+    with suppress(_NotByPage):
+        return _read_pages(files, path, index, found), "page"
+    return dict(_read_with_pyarrow(files, path, index, row, wanted)), "pyarrow"
 
 
 def _read_fragments(
@@ -109,7 +115,7 @@ def _read_pages(
     cutouts: dict[Kind, bytes] = {}
     try:
         for (kind, cutout, place), piece in zip(found, pieces, strict=True):
-            page = unpack(cutout.codec, piece, place.uncompressed)
+            page = _page(cutout, place, piece)
             if place.end:
                 cutouts[kind] = _checked(page[place.start : place.end], place, path)
                 continue
@@ -123,6 +129,18 @@ def _read_pages(
     if not all(place.end for _, _, place in found):
         _check_version(files, path, index)
     return cutouts
+
+
+def _page(cutout: CutoutIndex, place: Place, piece: bytes) -> memoryview:
+    """Decompress a page, of which the header may still stand before it."""
+    if place.uncompressed:
+        return unpack(cutout.codec, piece, place.uncompressed)
+    header = parse_header(piece)
+    if not header.plain:
+        raise _NotByPage
+    if header.rows != place.rows or header.length + header.compressed != len(piece):
+        raise PacketCorrupt("the Parquet file's page index is damaged")
+    return unpack(cutout.codec, memoryview(piece)[header.length :], header.uncompressed)
 
 
 def _check_version(files: Filesystem, path: str, index: SideIndex) -> None:
@@ -158,10 +176,8 @@ def _rows_batch(file: LakeFile, index: SideIndex, row: int, columns: Sequence[st
     while row >= index.groups[group]:
         row -= index.groups[group]
         group += 1
-    parquet = extra("pyarrow.parquet")
-    metadata = Footer(file).metadata
+    source = open_parquet(file)
     with parquet_faults():
-        source = parquet.ParquetFile(file, metadata=metadata, buffer_size=_BUFFER_BYTES)
         batches = source.iter_batches(_BATCH_ROWS, [group], list(columns), use_threads=False)
         for batch in batches:
             if row < batch.num_rows:
@@ -205,7 +221,7 @@ def read_record(files: Filesystem, path: str, index: SideIndex, row: int, survey
     file = LakeFile(files, path, index.version)
     try:
         with parquet_faults():
-            names = Footer(file).metadata.schema.to_arrow_schema().names
+            names = open_parquet(file).schema_arrow.names
         columns = [name for name in names if name not in survey.cutout_roots]
         batch = _rows_batch(file, index, row, columns)
         with parquet_faults():
