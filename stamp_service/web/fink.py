@@ -146,8 +146,7 @@ def _find(row: Row, kinds: tuple[Kind, ...]) -> Found:
         raise NotFound(f"no lake of {row.survey.name} alerts is registered here")
     found = _first(attempts) if row.alert_id or row.path else _latest(attempts)
     if not found.cutouts:
-        what = f"{row.survey.name} alert {found.alert_id}"
-        raise CutoutAbsent(f"{what} was published without {' or '.join(kinds)}")
+        raise CutoutAbsent(f"{row.survey.name} alert {found.alert_id} has no cutout {' or '.join(kinds)}")
     return found
 
 

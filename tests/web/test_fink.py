@@ -4,12 +4,14 @@ import gzip
 import io
 import json
 import shutil
+import socket
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -19,6 +21,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from stamp_service.lake.adding import add_lake
+from stamp_service.lake.catalogue_writer import open_writer
 from stamp_service.lake.lakes import lake_access, open_catalogue
 from stamp_service.settings import Settings
 from stamp_service.surveys import load_surveys
@@ -131,6 +134,15 @@ def client(lakes) -> FlaskClient:
     return lakes.test_client()
 
 
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+        return port
+
+
 def as_floats(rows: object) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
@@ -144,6 +156,7 @@ class TestEveryRow:
             answer = client.post(URL, json={"hdfsPath": PATHS[survey], "kind": "All", **row.ids})
             assert answer.mimetype == "application/json"
             assert answer.headers["X-Lake-Tier"] in {"fragment", "page", "pyarrow"}
+            assert b"NaN" not in answer.data
             for kind, array in zip(KINDS, answer.get_json(), strict=True):
                 np.testing.assert_array_equal(as_floats(array), row.array(kind))
 
@@ -465,6 +478,80 @@ def test_a_row_that_is_not_there_is_404(client, asked):
         assert answer.status_code == 404
         assert answer.get_json()["status"] == "error"
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+NEWER, EMPTY = 1886555201115010001, 1886555201115010002
+
+
+@pytest.fixture
+def two_lakes(shared_data, tmp_path) -> Iterator[tuple[FlaskClient, Path]]:
+    """The real ZTF lake, and a small one with a later alert of one of its objects and an alert without stamps."""
+    settings = make_settings(tmp_path / "data")
+    source = shared_data / "lake" / SOURCES["ztf"]
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    shutil.copyfile(source, tmp_path / "first/old.parquet")
+    table = pq.ParquetFile(source).read()
+    newer, empty = (row for row in table.to_pylist() if row["candid"] in ZTF_ALERTS[:2])
+    newer |= {"candid": NEWER, "cutoutTemplate": {"stampData": None}}
+    newer["candidate"]["jd"] += 100
+    empty |= {"candid": EMPTY, "objectId": "ZTF18aaaaaaa"} | {f"cutout{kind}": None for kind in KINDS}
+    pq.write_table(pa.Table.from_pylist([newer, empty], table.schema), tmp_path / "second/new.parquet")
+    for name in ("first", "second"):
+        register(settings, tmp_path / name)
+    app = create_app(settings)
+    yield app.test_client(), tmp_path
+    app.extensions["stamp_service"].resolver.close()
+
+
+def test_lakes_of_one_survey_answer_together(two_lakes):
+    client, folder = two_lakes
+    asked = {"kind": "Science", "objectId": ZTF_OBJECT, "output-format": "FITS"}
+    latest = client.get(URL, query_string=asked)
+    assert latest.data == client.get(URL, query_string=asked | {"candid": NEWER}).data
+    assert latest.data != client.get(URL, query_string=asked | {"candid": ZTF_ALERTS[-1]}).data
+    for path, alert_id in (("old.parquet", ZTF_ALERTS[0]), ("new.parquet", NEWER)):
+        found = client.post(
+            URL, json={"kind": "Science", "objectId": ZTF_OBJECT, "candid": alert_id, "hdfsPath": path}
+        )
+        assert found.status_code == 200
+    (folder / "second").rename(folder / "away")
+    assert client.get(URL, query_string=asked | {"candid": ZTF_ALERTS[-1]}).status_code == 200
+    assert (
+        client.post(URL, json={"kind": "All", "objectId": ZTF_OBJECT, "hdfsPath": "old.parquet"}).status_code
+        == 200
+    )
+
+
+def test_null_cutouts(two_lakes):
+    client, _ = two_lakes
+    asked = {"objectId": ZTF_OBJECT, "candid": NEWER}
+    science, template, difference = client.post(
+        URL, json=asked | {"kind": "All", "hdfsPath": "new.parquet"}
+    ).get_json()
+    assert (np.shape(science), template, np.shape(difference)) == ((63, 63), None, (63, 63))
+    found = client.post(URL, json=asked | {"kind": "All", "output-format": "array"}).get_json()
+    assert found["b:cutoutTemplate_stampData"] is None
+    missing = client.post(URL, json=asked | {"kind": "Template", "hdfsPath": "new.parquet"})
+    assert missing.status_code == 404
+    assert "template" in missing.get_json()["text"]
+    asked = {"objectId": "ZTF18aaaaaaa", "candid": EMPTY}
+    for path in ({}, {"hdfsPath": "new.parquet"}):
+        for form in ({"kind": "Science"}, {"kind": "All", "output-format": "array"}):
+            assert client.post(URL, json=asked | path | form).status_code == 404
+
+
+def test_a_lake_that_cannot_be_reached_is_503(two_lakes, free_port):
+    client, _ = two_lakes
+    here = client.application.extensions["stamp_service"]
+    with open_writer(open_catalogue(here.settings)) as writer:
+        writer.register("far", f"webhdfs://127.0.0.1:{free_port}/lake", "ztf")
+    asked = {"kind": "Science", "objectId": ZTF_OBJECT, "candid": ZTF_ALERTS[0]}
+    assert client.post(URL, json=asked).status_code == 200
+    answer = client.post(URL, json=asked | {"hdfsPath": "elsewhere.parquet"})
+    assert answer.status_code == 503
+    assert answer.get_json()["status"] == "error"
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_without_lakes_nothing_is_found(make_app):
