@@ -4,8 +4,8 @@ A file is opened once and its reader kept, so a read asks a DataNode and nobody 
 one version of the file, and blocks never change: what it returns is that version's bytes. If it fails, because
 the file is gone or its blocks have moved, the file is opened and its version compared again.
 
-`hdfs-native` limits the waits for DataNodes (`dfs.client.socket-timeout`, for each of a block's three replicas), not
-those for the NameNode. So calls of that one are made in threads, waited for, and given up.
+`hdfs-native` limits the waits for DataNodes (`dfs.client.socket-timeout`, for each of a block's three replicas),
+not those for the NameNode. So calls of that one are made in threads, waited for, and given up.
 """
 
 import ctypes
@@ -172,6 +172,9 @@ class HdfsFiles:
         except OSError as error:
             raise StoreUnavailable("HDFS could not be reached") from error
         except RuntimeError as error:
+            # Hadoop's word for a file where a folder should be is denial.
+            if "is not a directory" in str(error):
+                raise FileNotFoundError from error
             raise _explain(str(error)) from error
 
     def _full(self, path: str) -> str:
@@ -242,9 +245,12 @@ class HdfsFiles:
 
     def _read(self, path: str, version: FileVersion, ranges: Sequence[Range]) -> list[bytes]:
         started = time.monotonic()
-        with self._asked() as hdfs:
-            reader = self._reader(hdfs, path, version)
-            pieces = read_merged(ranges, version, lambda piece: reader.read_range(*piece), hdfs.threads)
+        try:
+            with self._asked() as hdfs:
+                reader = self._reader(hdfs, path, version)
+                pieces = read_merged(ranges, version, lambda piece: reader.read_range(*piece), hdfs.threads)
+        except (FileNotFoundError, LakeFileNotFound) as error:
+            raise FileChanged(path) from error
         if time.monotonic() - started > _SLOW_S:
             hdfs.forget(path)
         return pieces
@@ -255,13 +261,10 @@ class HdfsFiles:
             if known is not None and known[0] == version:
                 hdfs.readers.move_to_end(path)
                 return known[1]
-        try:
-            # In this order: the blocks are those of this version, or of one before.
-            reader = hdfs.wait(lambda: hdfs.client.read(self._full(path)))
-            if self.version(path) != version or len(reader) != version.size_bytes:
-                raise FileChanged(path)
-        except (FileNotFoundError, LakeFileNotFound) as error:
-            raise FileChanged(path) from error
+        # In this order: were the file replaced in between, the version would tell.
+        reader = hdfs.wait(lambda: hdfs.client.read(self._full(path)))
+        if self.version(path) != version or len(reader) != version.size_bytes:
+            raise FileChanged(path)
         with hdfs.lock:
             hdfs.readers[path] = (version, reader)
             if len(hdfs.readers) > _OPEN_FILES:
@@ -312,6 +315,9 @@ class HdfsFiles:
     def _list(self, folder: str) -> "list[tuple[str, FileStatus]]":
         with self._asked() as hdfs:
             found = hdfs.wait(lambda: list(hdfs.client.list_status(self._full(folder))))
+        # A file that is listed is itself.
+        if [one.path for one in found if not one.isdir] == [self._full(folder)]:
+            raise FileNotFoundError(folder)
         return sorted(((one.path.rpartition("/")[2], one) for one in found), key=lambda pair: pair[0])
 
     def put(self, path: str, source: Path) -> FileVersion:

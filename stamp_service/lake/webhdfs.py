@@ -1,10 +1,12 @@
 """Lakes on HDFS through WebHDFS, where only HTTP is open: three requests for a read, so slower than `hdfs`.
 
-`fsspec` speaks the protocol. It sets no time limits, does not look at the status of a DataNode's answer and cannot
-rename onto a file that exists; so its session gets limits, lengths are checked, and the rename is asked for here.
+`fsspec` speaks the protocol. It sets no time limits, does not look at the status of a DataNode's answer, asks no
+other DataNode if one is gone, and cannot rename onto a file that exists; so its session gets limits, and those two
+requests are made here.
 """
 
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ from stamp_service.lake.ranges import read_merged
 from stamp_service.remote.processes import PerProcess
 
 _THREADS = 8
+# Before another DataNode is asked for.
+_PAUSE_S = 0.05
 _CHUNK_BYTES = 16 * 1024 * 1024
 
 
@@ -119,6 +123,9 @@ class WebHdfsFiles:
         except requests.Timeout as error:
             raise StoreTimeout("WebHDFS did not answer in time") from error
         except PermissionError as error:
+            # Hadoop's word for a file where a folder should be is denial.
+            if "is not a directory" in str(error):
+                raise FileNotFoundError from error
             raise StoreUnavailable("WebHDFS denied access to the lake") from error
         except requests.ConnectionError as error:
             raise StoreUnavailable("the connection to WebHDFS failed") from error
@@ -183,13 +190,33 @@ class WebHdfsFiles:
             If WebHDFS could not be asked.
         """
         try:
+            if self.version(path) != version:
+                raise FileChanged(path)
             with self._asked() as web:
-                file = web.client.open(self._full(path), "rb")
-                if _version_of(file.details) != version:
-                    raise FileChanged(path)
-                return read_merged(ranges, version, lambda piece: _read_range(file, piece), web.threads)
-        except FileNotFoundError as error:
+                return read_merged(ranges, version, lambda piece: self._read_range(web, path, piece), web.threads)
+        except (FileNotFoundError, LakeFileNotFound) as error:
             raise FileChanged(path) from error
+
+    def _read_range(self, web: _Connection, path: str, piece: Range) -> bytes:
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            # The NameNode names any DataNode that has the block, and for a while also one that is gone.
+            answer = web.client._call(
+                "OPEN", path=self._full(path), offset=piece.start, length=piece.length, redirect=False
+            )
+            try:
+                if "Location" in answer.headers:
+                    answer = web.client.session.get(answer.headers["Location"])
+                    answer.raise_for_status()
+                break
+            except requests.RequestException:
+                if time.monotonic() + _PAUSE_S > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+        if len(answer.content) != piece.length:
+            raise StoreUnavailable("WebHDFS answered with something else than the range that was asked for")
+        data: bytes = answer.content
+        return data
 
     def walk(self, below: str = "") -> Iterator[tuple[str, FileVersion]]:
         """List the Parquet files below a folder, in order.
@@ -297,14 +324,6 @@ class WebHdfsFiles:
 
 def _version_of(found: dict[str, Any]) -> FileVersion:
     return FileVersion(found["length"], found["modificationTime"] * 1_000_000)
-
-
-def _read_range(file: Any, piece: Range) -> bytes:  # noqa: ANN401 - fsspec publishes no types
-    # Not `seek` and `read`: several threads use the file, and those read ahead.
-    data: bytes = file._fetch_range(piece.start, sum(piece))
-    if len(data) != piece.length:
-        raise StoreUnavailable("WebHDFS answered with something else than the range that was asked for")
-    return data
 
 
 def _copy(client: Any, source: Path, target: str) -> None:  # noqa: ANN401 - fsspec publishes no types

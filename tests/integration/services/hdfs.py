@@ -1,9 +1,11 @@
 """HDFS: Hadoop's own NameNode and DataNodes in a Java process, which ends when its standard input does."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class RunningHdfs:
     web_url : str
         `webhdfs://host:port`.
     process : subprocess.Popen
-        Java's process, which may be stopped and continued with signals.
+        Java's process.
     """
 
     url: str
@@ -65,6 +67,18 @@ class RunningHdfs:
     def start_name_node(self) -> None:
         """Start it again, on the same port."""
         self._command("start-namenode")
+
+    def pause(self) -> None:
+        """Stop everything without closing a connection."""
+        self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < deadline, "Java goes on"
+            time.sleep(0.01)
+
+    def resume(self) -> None:
+        """Let everything go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill_data_node(self, number: int) -> None:
         """Stop a DataNode."""
@@ -94,10 +108,10 @@ def _find_class_path(folder: Path) -> str:
     for offline in (["-o"], []):
         try:
             subprocess.run([*command, *offline], capture_output=True, timeout=_FETCH_S, check=True)
+            return found.read_text().strip()
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             continue
-        return found.read_text().strip()
-    require_service("Maven could not fetch hadoop-minicluster")
+    return require_service("Maven could not fetch hadoop-minicluster")
 
 
 @contextmanager
