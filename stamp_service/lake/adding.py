@@ -29,7 +29,7 @@ from stamp_service.surveys import Survey
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]+")
 # What is done goes into the catalogue this often, or when there is so much of it.
-_COMMIT_S = 2.0
+_COMMIT_S = 1.0
 _COMMIT_ALERTS = 500_000
 # A lake whose files could not be read so often in a row is not tried further.
 _MOST_FAILURES = 10

@@ -20,27 +20,10 @@ from stamp_service.lake.rows import FileRow, LakeRow, SegmentRow, Totals
 from stamp_service.remote.processes import PerProcess
 
 # Raised when the tables change; an older catalogue is then made anew from the lakes.
-_FORMAT = 1
+FORMAT = 1
 _PATIENCE_S = 10.0
 # Commits are noticed after so long at most. Looking for them costs more than the rest of a read.
 _FRESH_S = 0.05
-_TABLES = """
-CREATE TABLE lakes (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL UNIQUE, survey TEXT NOT NULL
-);
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
-    path TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, tag TEXT NOT NULL,
-    digest TEXT NOT NULL, index_bytes INTEGER NOT NULL, alerts INTEGER NOT NULL, objects INTEGER NOT NULL,
-    tier TEXT NOT NULL,
-    UNIQUE (lake, path)
-);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
-    kind TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL
-);
-CREATE INDEX segments_of_lake ON segments (lake);
-"""
 FILE_COLUMNS = "id, path, size_bytes, modified_ns, tag, digest, index_bytes, alerts, objects, tier"
 
 
@@ -318,15 +301,13 @@ def _file_row(row: Any) -> FileRow:  # noqa: ANN401 - as the table declares its 
     return FileRow(number, path, FileVersion(size_bytes, modified_ns, tag), *rest)
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """Open the database, for any thread: whoever uses it sees to it that one does at a time.
 
     Parameters
     ----------
     path : pathlib.Path
         The database.
-    create : bool
-        Whether to make it if it does not exist.
 
     Returns
     -------
@@ -338,16 +319,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     ConfigurationError
         If another version of this service made it.
     """
-    database = sqlite3.connect(
-        f"{path.as_uri()}?mode={'rwc' if create else 'rw'}", _PATIENCE_S, uri=True, check_same_thread=False
-    )
-    if create:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA foreign_keys = ON")
-    found = database.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0 and create:
-        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")
-    elif found != _FORMAT and (create or found != 0):
+    database = sqlite3.connect(f"{path.as_uri()}?mode=rw", _PATIENCE_S, uri=True, check_same_thread=False)
+    database.execute("PRAGMA foreign_keys = ON")
+    if database.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
         database.close()
         raise ConfigurationError(
             "The catalogue of lakes was made by another version: remove the folder `lakes` and add them again"
