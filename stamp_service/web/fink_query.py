@@ -27,6 +27,12 @@ def _no_boolean(value: object) -> object:
     return value
 
 
+_IDS = {
+    "objectId": "object_id",
+    "candid": "candid",
+    "diaObjectId": "dia_object_id",
+    "diaSourceId": "dia_source_id",
+}
 # Checked in `rows`, which knows the patterns of the surveys' ids.
 _Id = Annotated[Any, WithJsonSchema({"type": ["string", "integer"]})]
 _Percentile = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=100)]
@@ -142,7 +148,7 @@ def parameters(survey: Survey) -> tuple[str, str]:
     alert_parameter : str
         Name of the parameter for alerts.
     """
-    return _last(survey.object_id.fields[0]), _last(survey.alert_id.fields[0])
+    return survey.object_id.name, survey.alert_id.name
 
 
 def rows(query: CutoutQuery, surveys: Surveys, has_lake: Callable[[str], bool]) -> list[Row]:
@@ -187,14 +193,11 @@ def rows(query: CutoutQuery, surveys: Surveys, has_lake: Callable[[str], bool]) 
     return [_row(survey, path, given) for survey in _matching(possible, given)]
 
 
-def _last(path: str) -> str:
-    return path.rpartition(".")[2]
-
-
 def _given_ids(query: CutoutQuery, surveys: Surveys) -> dict[str, str]:
-    values = query.model_dump(by_alias=True, exclude_none=True)
+    further = query.model_extra or {}
     known = dict.fromkeys(name for survey in surveys.values() for name in parameters(survey))
-    given = {name: _as_text(name, values[name]) for name in known if name in values}
+    values = {name: getattr(query, _IDS[name]) if name in _IDS else further.get(name) for name in known}
+    given = {name: _as_text(name, value) for name, value in values.items() if value is not None}
     if not given:
         raise RequestError(f"no id is given: one of {', '.join(known)}")
     return given
