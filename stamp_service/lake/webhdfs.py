@@ -180,7 +180,7 @@ class WebHdfsFiles:
         Returns
         -------
         list of bytes
-            One for each range; of another version if the file was replaced while it was read.
+            One for each range.
 
         Raises
         ------
@@ -190,33 +190,32 @@ class WebHdfsFiles:
             If WebHDFS could not be asked.
         """
         try:
-            if self.version(path) != version:
-                raise FileChanged(path)
             with self._asked() as web:
-                return read_merged(ranges, version, lambda piece: self._read_range(web, path, piece), web.threads)
+                pieces = read_merged(
+                    ranges, version, lambda piece: self._read(web, path, version, piece), web.threads
+                )
+            # After reading, so that a file replaced in between is noticed too.
+            self._compare(path, version)
         except (FileNotFoundError, LakeFileNotFound) as error:
             raise FileChanged(path) from error
+        return pieces
 
-    def _read_range(self, web: _Connection, path: str, piece: Range) -> bytes:
+    def _compare(self, path: str, version: FileVersion) -> None:
+        if self.version(path) != version:
+            raise FileChanged(path)
+
+    def _read(self, web: _Connection, path: str, version: FileVersion, piece: Range) -> bytes:
         deadline = time.monotonic() + self._timeout_s
         while True:
-            # The NameNode names any DataNode that has the block, and for a while also one that is gone.
-            answer = web.client._call(
-                "OPEN", path=self._full(path), offset=piece.start, length=piece.length, redirect=False
-            )
             try:
-                if "Location" in answer.headers:
-                    answer = web.client.session.get(answer.headers["Location"])
-                    answer.raise_for_status()
-                break
-            except requests.RequestException:
+                data = _read_range(web.client, self._full(path), piece)
+            except (requests.RequestException, RuntimeError):
+                self._compare(path, version)
                 if time.monotonic() + _PAUSE_S > deadline:
                     raise
                 time.sleep(_PAUSE_S)
-        if len(answer.content) != piece.length:
-            raise StoreUnavailable("WebHDFS answered with something else than the range that was asked for")
-        data: bytes = answer.content
-        return data
+            else:
+                return data
 
     def walk(self, below: str = "") -> Iterator[tuple[str, FileVersion]]:
         """List the Parquet files below a folder, in order.
@@ -324,6 +323,18 @@ class WebHdfsFiles:
 
 def _version_of(found: dict[str, Any]) -> FileVersion:
     return FileVersion(found["length"], found["modificationTime"] * 1_000_000)
+
+
+def _read_range(client: Any, path: str, piece: Range) -> bytes:  # noqa: ANN401 - fsspec publishes no types
+    # The NameNode names any DataNode that has the block, for a while also one that is gone.
+    answer = client._call("OPEN", path=path, offset=piece.start, length=piece.length, redirect=False)
+    if "Location" in answer.headers:
+        answer = client.session.get(answer.headers["Location"])
+        answer.raise_for_status()
+    data: bytes = answer.content
+    if len(data) != piece.length:
+        raise requests.RequestException("not the range that was asked for")
+    return data
 
 
 def _copy(client: Any, source: Path, target: str) -> None:  # noqa: ANN401 - fsspec publishes no types
