@@ -33,7 +33,7 @@ _FEW = 512
 # Interpolation needs three steps for 10^10 keys that are spread evenly, as hashes are.
 _MOST_STEPS = 8
 # Entries that are merged at a time: some 60 MB of memory.
-_CHUNK = 1_000_000
+_AT_A_TIME = 1_000_000
 
 
 def key_of(text: str) -> int:
@@ -262,10 +262,12 @@ def write_segment(path: Path, entries: Entries) -> None:
         _write_columns(file, len(ordered), 0, ordered)
 
 
-def merge_segments(path: Path, segments: Sequence[Segment], live: NDArray[np.bool_]) -> int:
+def merge_segments(
+    path: Path, segments: Sequence[Segment], live: NDArray[np.bool_], at_a_time: int = _AT_A_TIME
+) -> int:
     """Merge segments of one kind into one, without the entries of files that are gone.
 
-    The key range is cut into pieces of some 10^6 entries: the memory used does not depend on how many there are.
+    The key range is cut into pieces, so that the memory used does not depend on how many entries there are.
 
     Parameters
     ----------
@@ -275,6 +277,8 @@ def merge_segments(path: Path, segments: Sequence[Segment], live: NDArray[np.boo
         What to merge.
     live : ndarray of bool, shape (n,)
         Which file numbers still exist.
+    at_a_time : int
+        Entries of a piece, about.
 
     Returns
     -------
@@ -282,12 +286,12 @@ def merge_segments(path: Path, segments: Sequence[Segment], live: NDArray[np.boo
         How many entries were written.
     """
     total = sum(len(segment.entries) for segment in segments)
-    pieces = total // _CHUNK + 1
+    pieces = total // at_a_time + 1
     bounds = [(_LAST_KEY + 1) * piece // pieces for piece in range(1, pieces)]
     count = sum(
-        int(np.count_nonzero(live[segment.entries.files[start : start + _CHUNK]]))
+        int(np.count_nonzero(live[segment.entries.files[start : start + at_a_time]]))
         for segment in segments
-        for start in range(0, len(segment.entries), _CHUNK)
+        for start in range(0, len(segment.entries), at_a_time)
     )
     with written_whole(path) as file:
         _write_header(file, segments[0].entries.kind, count)

@@ -2,10 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -13,7 +9,6 @@ from stamp_service.errors import ConfigurationError, NotFound, StoreUnavailable
 from stamp_service.lake.adding import add_lake, remove_lake
 from stamp_service.lake.catalogue_writer import open_writer
 from stamp_service.lake.opening import LakeAccess
-from tests.conftest import ROOT
 from tests.unit.lake.parquet_samples import REAL
 from tests.unit.lake.registered import Row, Watcher
 
@@ -227,41 +222,3 @@ def test_entries_of_files_that_are_gone_go_away_in_time(house):
     assert sum(row.count for row in house.catalogue.segments(lake.id) if row.kind == "alert") <= 2 * 51
     assert house.lake.alert(str(10**6))
     assert house.lake.alert("29001")
-
-
-def test_a_run_that_was_killed_is_taken_up(house, shared_data):
-    """SIGKILL after the first commit: the next run indexes only the rest."""
-    source = house.root / "0.parquet"
-    shutil.copy(shared_data / "lake" / REAL["ztf"], source)
-    count = 200
-    for number in range(1, count):
-        os.link(source, house.root / f"{number}.parquet")
-    environment = os.environ | {"STAMP_DATA_DIR": str(house.catalogue.folder.parent)}
-    start = "from stamp_service.cli import main; main()"
-    command = [sys.executable, "-c", start, "lake", "add", str(house.root), "--jobs", "1"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    try:
-        while process.poll() is None and time.monotonic() < deadline:
-            if any(house.catalogue.files(lake.id) for lake in house.catalogue.lakes()):
-                break
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
-    done = len(paths(house))
-    assert 0 < done < count
-    assert house.lake.read(["science"], path="0.parquet", object_id=house_object(house)).cutouts
-    added = house.add()
-    assert (added.known, added.indexed) == (done, count - done)
-    there, named = files_of(house)
-    assert there == named
-    assert house.catalogue.totals(added.lake.id).alerts == 67 * count
-
-
-def house_object(house):
-    """An object of the real ZTF file."""
-    index = house.lake._indexes().current("0.parquet")
-    return index.object_id(0)
