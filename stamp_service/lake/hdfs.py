@@ -8,100 +8,31 @@ the file is gone or its blocks have moved, the file is opened and its version co
 not those for the NameNode. So calls of that one are made in threads, waited for, and given up.
 """
 
-import ctypes
-import os
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from stamp_service.errors import LakeFileNotFound, StoreTimeout, StoreUnavailable
 from stamp_service.lake.extras import extra
 from stamp_service.lake.files import FileChanged, FileVersion, Range
+from stamp_service.lake.hdfs_connection import HdfsConnection, connect, explain
 from stamp_service.lake.paths import is_hidden, is_parquet, temporary_name
 from stamp_service.lake.ranges import read_merged
 from stamp_service.remote.processes import PerProcess
 
 if TYPE_CHECKING:
-    from hdfs_native import Client, FileReader, FileStatus
+    from hdfs_native import FileReader, FileStatus
 
-T = TypeVar("T")
-_OPEN_FILES = 64
-_READING_THREADS = 16
 # How many calls may be left behind by a NameNode that does not answer.
 _NAMENODE_CALLS = 64
 _CHUNK_BYTES = 4 * 1024 * 1024
 # A read that takes longer has waited for a DataNode that is gone; whoever opens the file again is told of others.
 _SLOW_S = 1.0
-
-# A client that is freed in a forked process waits forever for threads that are not there. So none ever is.
-_clients: set["Client"] = set()
-
-
-def _keep_inherited() -> None:
-    for client in _clients:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
-    _clients.clear()
-
-
-os.register_at_fork(after_in_child=_keep_inherited)
-
-
-class _Connection:
-    """What one process talks to HDFS with.
-
-    Parameters
-    ----------
-    client : hdfs_native.Client
-        The client.
-    timeout_s : float
-        Longest wait for an answer of the NameNode.
-    slots : threading.Semaphore
-        Limits the calls that wait for the NameNode.
-    """
-
-    def __init__(self, client: "Client", timeout_s: float, slots: threading.Semaphore) -> None:
-        self.client = client
-        self.threads = ThreadPoolExecutor(_READING_THREADS, "hdfs")
-        self.readers: OrderedDict[str, tuple[FileVersion, FileReader]] = OrderedDict()
-        self.lock = threading.Lock()
-        self._timeout_s = timeout_s
-        self._slots = slots
-
-    def wait(self, call: Callable[[], T]) -> T:
-        """Call the NameNode, in a thread that is left behind if it does not answer."""
-        started = time.monotonic()
-        answer: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                answer.set_result(call())
-            except BaseException as error:
-                answer.set_exception(error)
-            finally:
-                self._slots.release()
-
-        if not self._slots.acquire(timeout=self._timeout_s):
-            raise TimeoutError
-        threading.Thread(target=run, name="hdfs-namenode", daemon=True).start()
-        return answer.result(max(0.0, self._timeout_s - (time.monotonic() - started)))
-
-    def forget(self, path: str) -> None:
-        """Let go of a file's reader."""
-        with self.lock:
-            self.readers.pop(path, None)
-
-    def close(self) -> None:
-        """End the threads."""
-        self.threads.shutdown(wait=False)
-        self.readers.clear()
-        _clients.discard(self.client)
 
 
 class HdfsFiles:
@@ -123,37 +54,17 @@ class HdfsFiles:
         self._package = extra("hdfs_native")
         self._authority = authority
         self._root = root.rstrip("/")
-        self._conf_dir = str(conf_dir) if conf_dir else None
         self._timeout_s = timeout_s
         self._slots = PerProcess(lambda: threading.Semaphore(_NAMENODE_CALLS))
-        self._connection = PerProcess(self._connect)
+        self._connection = PerProcess(lambda: connect(authority, conf_dir, timeout_s, self._slots()))
 
     @property
     def url(self) -> str:
         """The root's address."""
         return f"hdfs://{self._authority}{self._root or '/'}"
 
-    def _connect(self) -> _Connection:
-        timeouts = {
-            # Each of three replicas may be waited for, the first one twice.
-            "dfs.client.socket-timeout": str(int(self._timeout_s * 1000 / 4)),
-            "dfs.client.failover.max.attempts": "3",
-            "dfs.client.failover.sleep.base.millis": "100",
-            "dfs.client.failover.sleep.max.millis": "500",
-        }
-        connect = self._package.Client
-        try:
-            client = connect(f"hdfs://{self._authority}", timeouts, self._conf_dir)
-        except RuntimeError as error:
-            if "No NameNode" not in str(error):
-                raise
-            # A name that is no service of the configuration is a host; 8020 is Hadoop's port.
-            client = connect(f"hdfs://{self._authority}:8020", timeouts, self._conf_dir)
-        _clients.add(client)
-        return _Connection(client, self._timeout_s, self._slots())
-
     @contextmanager
-    def _asked(self) -> Iterator[_Connection]:
+    def _asked(self) -> Iterator[HdfsConnection]:
         """Turn what goes wrong into the house's errors, but for `FileNotFoundError`."""
         try:
             hdfs = self._connection()
@@ -167,7 +78,7 @@ class HdfsFiles:
             # The next call connects anew: the NameNode that was asked may have lost its network.
             if self._connection() is hdfs:
                 self._connection.take()
-                _clients.discard(hdfs.client)
+                hdfs.retire()
             raise StoreTimeout("HDFS did not answer in time") from error
         except OSError as error:
             raise StoreUnavailable("HDFS could not be reached") from error
@@ -175,7 +86,7 @@ class HdfsFiles:
             # Hadoop's word for a file where a folder should be is denial.
             if "is not a directory" in str(error):
                 raise FileNotFoundError from error
-            raise _explain(str(error)) from error
+            raise explain(str(error)) from error
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root or "/"
@@ -255,20 +166,15 @@ class HdfsFiles:
             hdfs.forget(path)
         return pieces
 
-    def _reader(self, hdfs: _Connection, path: str, version: FileVersion) -> "FileReader":
-        with hdfs.lock:
-            known = hdfs.readers.get(path)
-            if known is not None and known[0] == version:
-                hdfs.readers.move_to_end(path)
-                return known[1]
+    def _reader(self, hdfs: HdfsConnection, path: str, version: FileVersion) -> "FileReader":
+        reader = hdfs.reader(path, version)
+        if reader is not None:
+            return reader
         # In this order: were the file replaced in between, the version would tell.
         reader = hdfs.wait(lambda: hdfs.client.read(self._full(path)))
         if self.version(path) != version or len(reader) != version.size_bytes:
             raise FileChanged(path)
-        with hdfs.lock:
-            hdfs.readers[path] = (version, reader)
-            if len(hdfs.readers) > _OPEN_FILES:
-                hdfs.readers.popitem(last=False)
+        hdfs.keep(path, version, reader)
         return reader
 
     def walk(self, below: str = "") -> Iterator[tuple[str, FileVersion]]:
@@ -353,7 +259,7 @@ class HdfsFiles:
         except (FileNotFoundError, LakeFileNotFound) as error:
             raise StoreUnavailable("what was written to HDFS was deleted meanwhile") from error
 
-    def _copy(self, hdfs: _Connection, source: Path, target: str) -> None:
+    def _copy(self, hdfs: HdfsConnection, source: Path, target: str) -> None:
         options = self._package.WriteOptions(create_parent=True)
         writer = hdfs.wait(lambda: hdfs.client.create(target, options))
         with source.open("rb") as original:
@@ -386,22 +292,9 @@ def _version_of(found: "FileStatus") -> FileVersion:
     return FileVersion(found.length, found.modification_time * 1_000_000)
 
 
-def _discard(hdfs: _Connection, path: str) -> None:
+def _discard(hdfs: HdfsConnection, path: str) -> None:
     """Delete what was not finished, if that is possible; its name hides it anyway."""
     try:
         hdfs.wait(lambda: hdfs.client.delete(path))
     except (OSError, RuntimeError):
         return
-
-
-def _explain(failure: str) -> StoreUnavailable:
-    """Tell what hdfs-native failed with, which it says in texts alone."""
-    for mark, message in (
-        ("AccessControlException", "HDFS denied access to the lake"),
-        ("SafeModeException", "HDFS is in safe mode"),
-        ("All DataNodes failed", "no DataNode of HDFS could give the file"),
-        ("GSSAPI", "HDFS refused the Kerberos credentials"),
-    ):
-        if mark in failure:
-            return StoreUnavailable(message)
-    return StoreUnavailable("HDFS could not do what it was asked")

@@ -209,6 +209,8 @@ class WebHdfsFiles:
         while True:
             try:
                 data = _read_range(web.client, self._full(path), piece)
+            except requests.Timeout:
+                raise
             except (requests.RequestException, RuntimeError):
                 self._compare(path, version)
                 if time.monotonic() + _PAUSE_S > deadline:
