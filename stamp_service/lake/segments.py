@@ -8,6 +8,7 @@ is a hint: the file's own index compares the id itself.
 import mmap
 import os
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -180,6 +181,8 @@ class Segment:
             np.frombuffer(self._map, "<u4", count, files),
             np.frombuffer(self._map, "<f8", count, times) if has_times else None,
         )
+        # Single elements of a memoryview come three times as fast as an array's.
+        self._keys = memoryview(self._map)[keys:times].cast("Q")
 
     def find(self, key: int) -> Entries:
         """Look a key up.
@@ -194,12 +197,13 @@ class Segment:
         Entries
             Those with this key; usually one or none.
         """
-        keys = self.entries.keys
+        keys = self._keys
         start = _first_from(keys, key)
-        near = keys[start : start + _FEW]
-        end = start + int(np.searchsorted(near, np.uint64(key), "right"))
+        end = start
+        if end < len(keys) and keys[end] == key:
+            end = bisect_right(keys, key, start, min(start + _FEW, len(keys)))
         if end == start + _FEW:
-            end = len(keys) if key == _LAST_KEY else _first_from(keys, key + 1)
+            end = _first_from(keys, key + 1)
         return self.entries.pick(slice(start, end))
 
     def chunks(self, bounds: Sequence[int]) -> Iterator[Entries]:
@@ -215,7 +219,7 @@ class Segment:
         Entries
             Those before the first bound, those between it and the next, and so on.
         """
-        cuts = [0, *(_first_from(self.entries.keys, bound) for bound in bounds), len(self.entries)]
+        cuts = [0, *(_first_from(self._keys, bound) for bound in bounds), len(self.entries)]
         for start, end in pairwise(cuts):
             yield self.entries.pick(slice(start, end))
 
@@ -226,7 +230,7 @@ def _starts(count: int, *, has_times: bool) -> tuple[int, int, int]:
     return _COLUMNS_START, times, times + 8 * count * has_times
 
 
-def _first_from(keys: NDArray[np.uint64], key: int) -> int:
+def _first_from(keys: memoryview, key: int) -> int:
     """Find the first position whose key is not smaller, by interpolation between two guesses around it."""
     low, high = 0, len(keys)
     below, above = -1, _LAST_KEY + 1
@@ -238,12 +242,12 @@ def _first_from(keys: NDArray[np.uint64], key: int) -> int:
         # Evenly spread keys are half the root of their number away from where they belong; this is four times it.
         reach = 2 * isqrt(span) + 1
         for place in (max(low, guess - reach), min(high - 1, guess + reach)):
-            value = int(keys[place])
+            value = keys[place]
             if value >= key:
                 high, above = place, value
                 break
             low, below = place + 1, value
-    return low + int(np.searchsorted(keys[low:high], np.uint64(key)))
+    return bisect_left(keys, key, low, high)
 
 
 def write_segment(path: Path, entries: Entries) -> None:
