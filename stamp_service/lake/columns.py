@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import product
+from typing import Any, NamedTuple
 
 from stamp_service.errors import PacketCorrupt
 from stamp_service.lake.extras import Untyped, extra
@@ -13,7 +14,8 @@ from stamp_service.surveys.definition import Survey
 
 # Spark's footers of alert files take 35 to 85 kB.
 _TAIL_BYTES = 1 << 17
-BUFFER_BYTES = 1 << 20
+# How pyarrow reads: columns in steps of 1 MiB, nothing ahead.
+IN_STEPS: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False}
 
 
 class Chunk(NamedTuple):
@@ -141,18 +143,17 @@ class Footer:
         return next((path for path in paths if path in self._leaves), None)
 
     def _probe(self, paths: Sequence[str]) -> None:
-        """Let pyarrow start to read the columns: where their metadata are encrypted or missing it says so.
+        """Let pyarrow start to read each column: where its metadata are encrypted, missing or odd it says so.
 
-        Asked for those metadata directly, pyarrow 26 ends the process.
+        Asked for such metadata directly, pyarrow 26 ends the process.
         """
-        options = {"metadata": self.metadata, "buffer_size": BUFFER_BYTES}
         with parquet_faults():
-            source = extra("pyarrow.parquet").ParquetFile(_FooterOnly(self._file), **options)
-            for group, rows in enumerate(self.groups):
+            parquet = extra("pyarrow.parquet")
+            source = parquet.ParquetFile(_FooterOnly(self._file), metadata=self.metadata, **IN_STEPS)
+            for group, path in product((group for group, rows in enumerate(self.groups) if rows), paths):
                 with suppress(_Reached):
-                    next(source.iter_batches(1, [group], list(paths), use_threads=False), None)
-                    if rows:
-                        raise PacketCorrupt("the Parquet file's number of rows is wrong")
+                    next(source.iter_batches(1, [group], [path], use_threads=False), None)
+                    raise PacketCorrupt("the Parquet file's number of rows is wrong")
 
     def _column(self, path: str) -> Column:
         number = self._leaves[path]
@@ -208,4 +209,4 @@ def open_parquet(file: LakeFile) -> Untyped:
     if bytes(file.view(file.size - 4, 4)) == b"PARE":
         raise PacketCorrupt("the Parquet file is encrypted")
     with parquet_faults():
-        return extra("pyarrow.parquet").ParquetFile(file, buffer_size=BUFFER_BYTES)
+        return extra("pyarrow.parquet").ParquetFile(file, **IN_STEPS)

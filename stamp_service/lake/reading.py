@@ -158,8 +158,9 @@ def _read_with_pyarrow(
 ) -> Iterator[tuple[Kind, bytes]]:
     file = LakeFile(files, path, index.version)
     try:
+        source = open_parquet(file)
         for kind, cutout in wanted:
-            column = _rows_batch(file, index, row, [cutout.column]).column(0)
+            column = _batch_of(source, index, row, [cutout.column]).column(0)
             with parquet_faults():
                 value = only_leaf(column).cast("binary")[0].as_py()
             if value is not None:
@@ -170,13 +171,12 @@ def _read_with_pyarrow(
     _check_version(files, path, index)
 
 
-def _rows_batch(file: LakeFile, index: SideIndex, row: int, columns: Sequence[str]) -> Untyped:
+def _batch_of(source: Untyped, index: SideIndex, row: int, columns: Sequence[str]) -> Untyped:
     """Read columns of one row, as a record batch of that row."""
     group = 0
     while row >= index.groups[group]:
         row -= index.groups[group]
         group += 1
-    source = open_parquet(file)
     with parquet_faults():
         batches = source.iter_batches(_BATCH_ROWS, [group], list(columns), use_threads=False)
         for batch in batches:
@@ -220,10 +220,10 @@ def read_record(files: Filesystem, path: str, index: SideIndex, row: int, survey
     """
     file = LakeFile(files, path, index.version)
     try:
+        source = open_parquet(file)
         with parquet_faults():
-            names = open_parquet(file).schema_arrow.names
-        columns = [name for name in names if name not in survey.cutout_roots]
-        batch = _rows_batch(file, index, row, columns)
+            columns = [name for name in source.schema_arrow.names if name not in survey.cutout_roots]
+        batch = _batch_of(source, index, row, columns)
         with parquet_faults():
             (record,) = batch.to_pylist()
     except PacketCorrupt:
