@@ -6,9 +6,9 @@ the same with `tolist` after it. `fragment`, `page` and `scan` are the tiers by 
 with what a scan of the file gives, and with the scan. Files are those of `benchmarks.lake_files`. Outputs are
 compared. Ways take turns on rows drawn at random, and the median of the rounds counts: the machine may be shared.
 
-Over HTTP both run under gunicorn with the service's own configuration, one asked after the other over connections
-that stay open. HDFS is a real one on this machine; pyarrow's own HDFS needs libhdfs, so Fink's calls are given
-`hdfs-native`'s file system there.
+Over HTTP both run under gunicorn with the service's own configuration, and are asked over connections that stay
+open. HDFS is a real one on this machine; pyarrow's own HDFS needs Hadoop's libhdfs, so Fink's calls are given the
+file system of `hdfs-native` there.
 
     python -m benchmarks.lake --work FOLDER [--rounds 41] [--only library,http,hdfs]
 """
@@ -81,7 +81,7 @@ class Row(NamedTuple):
 
 
 Images = Sequence[object]
-Way = Callable[[Row], Images]
+Way = Callable[[Row], Any]
 
 
 def fink_reads(path: str, row: Row, kinds: Sequence[Kind], filesystem: object = None) -> list[object]:
@@ -140,6 +140,8 @@ class Case:
     kinds: tuple[Kind, ...]
     rows: list[Row]
     ways: dict[str, Way]
+    # What a way gives, as images.
+    read: Callable[[Any], Images] = lambda given: given
 
 
 def measure(cases: Sequence[Case], rounds: int) -> dict[str, dict[str, float]]:
@@ -155,7 +157,7 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[str, dict[str, float]]:
                 start = time.perf_counter()
                 given = [way(row) for row in block]
                 taken_ms = (time.perf_counter() - start) * 1e3 / len(block)
-                answers[name] = given[0]
+                answers[name] = case.read(given[0])
                 if turn:
                     times[case.label][name].append(taken_ms)
             compare(case.label, answers)
@@ -287,35 +289,37 @@ def over_http(work: Path, files: Mapping[tuple[str, int], Path], rounds: int) ->
     (work / "fink.py").write_text(FINK)
     file = files["ztf", 100]
     here = LocalFiles(file.parent)
-    rows = sample("ztf", build_index(here, file.name, here.version(file.name), SURVEYS["ztf"]), rounds)
+    index = build_index(here, file.name, here.version(file.name), SURVEYS["ztf"])
+    rows = sample("ztf", index, rounds * _BLOCK)
     with (
         registered(work / "data", {"ztf": str(work / "lake" / "ztf")}),
         gunicorn("app:app", work) as service,
         gunicorn("fink:app", work) as fink,
     ):
-        ours, theirs = Client(service), Client(fink)
-        table = {}
-        for kinds, name in ((("science",), "Science"), (KINDS, "All")):
-            times: dict[str, list[float]] = {"fink": [], "ours": []}
-            for turn in range(rounds + 1):
-                row = rows[turn % len(rows)]
-                asked = {
-                    "hdfsPath": file.name,
-                    "kind": name,
-                    "objectId": row.object_id,
-                    "candid": int(row.alert_id),
-                }
-                start = time.perf_counter()
-                expected = theirs.ask({"path": str(file), **row._asdict(), "kinds": kinds})
-                between = time.perf_counter()
-                got = ours.ask(asked)
-                end = time.perf_counter()
-                if turn:
-                    times["fink"].append((between - start) * 1e3)
-                    times["ours"].append((end - between) * 1e3)
-                compare("http", {"fink": numbers(expected), "ours": numbers(got)})
-            table[f"http 100 MB, {len(kinds)}"] = medians(times)
-        show(table)
+        cases = [
+            Case(
+                f"http 100 MB, {len(kinds)}",
+                "ztf",
+                file.name,
+                kinds,
+                rows,
+                http_ways(file, kinds, fink, service),
+                numbers,
+            )
+            for kinds in (("science",), KINDS)
+        ]
+        show(measure(cases, rounds))
+
+
+def http_ways(file: Path, kinds: tuple[Kind, ...], fink: int, service: int) -> dict[str, Way]:
+    """List the ways to ask for an array over HTTP."""
+    theirs, ours = Client(fink), Client(service)
+    kind = "All" if kinds == KINDS else kinds[0].capitalize()
+    known = {"hdfsPath": file.name, "kind": kind}
+    return {
+        "fink": lambda row: theirs.ask({"path": str(file), **row._asdict(), "kinds": kinds}),
+        "ours": lambda row: ours.ask(known | {"objectId": row.object_id, "candid": int(row.alert_id)}),
+    }
 
 
 def numbers(body: bytes) -> list[object]:
