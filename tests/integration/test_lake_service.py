@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +17,9 @@ import pytest
 import requests
 
 from stamp_service.lake.catalogue import Catalogue
+from stamp_service.lake.lakes import lake_access, open_lakes
+from stamp_service.lake.opening import open_filesystem
+from stamp_service.settings import Settings
 from stamp_service.surveys import KINDS, Surveys
 from tests.conftest import ROOT
 from tests.integration.services.service import RunningService, running_service
@@ -31,12 +35,12 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", START, "lake", *arguments]
 
 
-def run(data_dir: Path, *arguments: str, status: int = 0) -> str:
+def run(data_dir: Path, *arguments: str, status: int = 0, **environment: str) -> str:
     """Run `stamp-service lake …`; gives what it printed."""
     done = subprocess.run(
         command(*arguments),
         cwd=ROOT,
-        env=os.environ | {"STAMP_DATA_DIR": str(data_dir)},
+        env=os.environ | {"STAMP_DATA_DIR": str(data_dir)} | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -218,3 +222,30 @@ def test_a_run_that_was_killed_is_taken_up(tmp_path, shared_data):
     printed = run(tmp_path / "data", "add", str(root))
     assert f"indexed {count - done} files, {done} were there already" in printed
     assert f"now {count} files, {67 * count} alerts" in printed
+
+
+@pytest.mark.parametrize("where", ["s3", "hdfs", "webhdfs"])
+def test_lakes_elsewhere(tmp_path, shared_data, surveys: Surveys, request, where):
+    """Added in one process, read in another; added again, everything is there already."""
+    environment: dict[str, str] = {}
+    if where == "s3":
+        url = f"s3://{request.getfixturevalue('bucket')}/fink"
+        environment = {"STAMP_S3_ENDPOINT_URL": request.getfixturevalue("s3_url")}
+    else:
+        server = request.getfixturevalue("hdfs")
+        url = f"{server.url if where == 'hdfs' else server.web_url}/{where}/fink"
+    settings = Settings(data_dir=tmp_path / "data", s3_endpoint_url=environment.get("STAMP_S3_ENDPOINT_URL"))
+    source = shared_data / "lake" / REAL["lsst"]
+    with closing(open_filesystem(url, lake_access(settings))) as files:
+        for number in range(2):
+            files.put(f"year=2024/{number}.parquet", source)
+    assert "lake fink of lsst: indexed 2 files;" in run(settings.data_dir, "add", url, **environment)
+    printed = run(settings.data_dir, "add", url, **environment)
+    assert "indexed 0 files, 2 were there already;" in printed
+    assert "2 files, 100 alerts" in printed
+    with closing(open_lakes(settings, surveys)) as lakes:
+        (lake,) = lakes.of("lsst")
+        for alert_id, truth in zip(alert_ids(source, "lsst"), expected(source, surveys["lsst"]), strict=True):
+            assert lake.read(KINDS, alert_id=alert_id).cutouts == truth
+            assert lake.read(KINDS, path="year=2024/0.parquet", alert_id=alert_id).tier == "fragment"
+        assert lakes.check() == {"fink": None}
