@@ -146,6 +146,11 @@ class LakeFile:
 def parquet_faults() -> Iterator[None]:
     """Turn what pyarrow raises on damaged files into one sentence.
 
+    Yields
+    ------
+    None
+        While pyarrow is at work.
+
     Raises
     ------
     PacketCorrupt

@@ -5,7 +5,6 @@ Three ways give the same bytes: one or two Snappy fragments, one page, or pyarro
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from isal import isal_zlib
@@ -24,10 +23,6 @@ from stamp_service.surveys.definition import Kind, Survey
 
 # Rows that pyarrow decodes at once: a cutout may have 65 kB, and most of what is decoded is thrown away.
 _BATCH_ROWS = 256
-
-
-class _NotByPage(Exception):
-    """Only pyarrow can read such a page."""
 
 
 def read_cutouts(
@@ -72,9 +67,7 @@ def read_cutouts(
     found = [(kind, cutout, place) for kind, cutout in wanted if (place := cutout.place(row)) is not None]
     if index.tier == "fragment":
         return _read_fragments(files, path, index, found), "fragment"
-    with suppress(_NotByPage):
-        return _read_pages(files, path, index, found), "page"
-    return dict(_read_with_pyarrow(files, path, index, row, wanted)), "pyarrow"
+    return _read_pages(files, path, index, found), "page"
 
 
 def _read_fragments(
@@ -136,9 +129,8 @@ def _page(cutout: CutoutIndex, place: Place, piece: bytes) -> memoryview:
     if place.uncompressed:
         return unpack(cutout.codec, piece, place.uncompressed)
     header = parse_header(piece)
-    if not header.plain:
-        raise _NotByPage
-    if header.rows != place.rows or header.length + header.compressed != len(piece):
+    # That a chunk's first page is plain was seen before; the others of a chunk are written alike.
+    if not header.plain or header.rows != place.rows or header.length + header.compressed != len(piece):
         raise PacketCorrupt("the Parquet file's page index is damaged")
     return unpack(cutout.codec, memoryview(piece)[header.length :], header.uncompressed)
 

@@ -3,6 +3,8 @@
 import math
 import os
 import random
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +20,7 @@ from stamp_service.lake.ids import Ids
 from stamp_service.lake.reading import read_cutouts, read_record
 from stamp_service.lake.side_index import SideIndex
 from stamp_service.surveys.definition import KINDS
+from tests.conftest import ROOT
 from tests.unit.lake.parquet_samples import REAL, expected, open_file, write, ztf_table
 
 CODECS = ["snappy", "gzip", "zstd", "brotli", "lz4", "none"]
@@ -272,6 +275,58 @@ def test_damage_after_indexing_is_refused_or_harmless(tmp_path, surveys):
             outcomes.append(None)
     assert False not in outcomes
     assert {None, True} <= set(outcomes)
+
+
+@WAYS
+def test_damage_before_indexing_never_gives_another_rows_bytes(tmp_path, surveys, options):
+    path = sample(tmp_path, **options)
+    content, truth = path.read_bytes(), expected(path, surveys["ztf"])
+    owners = {value: row for row, cutouts in enumerate(truth) for value in cutouts.values()}
+    outcomes = set()
+    for seed in range(60):
+        path.write_bytes(damaged(content, seed))
+        files, name, version, survey = open_file(path, surveys, "ztf")
+        try:
+            index = (build_index, scan_file)[seed // 2 % 2](files, name, version, survey)
+            for row in range(0, min(index.rows, 30), 4):
+                read = read_cutouts(files, name, index, row, KINDS)[0]
+                outcomes |= {owners.get(value, row) == row for value in read.values()}
+        except (PacketCorrupt, FileChanged):
+            outcomes.add("refused")
+    assert outcomes == {True, "refused"}
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+from pathlib import Path
+for name in ("fsspec", "hdfs_native", "numba", "pyarrow", "thriftpy2"):
+    sys.modules[name] = None
+from stamp_service.errors import ConfigurationError
+from stamp_service.lake.building import build_index, scan_file
+from stamp_service.lake.local import LocalFiles
+from stamp_service.lake.reading import read_cutouts
+from stamp_service.lake.side_index import SideIndex
+from stamp_service.surveys import load_surveys
+path = Path(sys.argv[1])
+files = LocalFiles(path.parent)
+index = SideIndex.load(path.with_suffix(".index"))
+cutouts, tier = read_cutouts(files, path.name, index, 2, ["science"])
+print(tier, len(cutouts["science"]))
+for make in (build_index, scan_file):
+    try:
+        make(files, path.name, index.version, load_surveys()["ztf"])
+    except ConfigurationError as error:
+        print("stamp-service[lake]" in str(error))
+"""
+
+
+@pytest.mark.parametrize(("compression", "tier"), [("snappy", "fragment"), ("zstd", "page")])
+def test_indexed_files_are_read_without_the_extra(tmp_path, surveys, compression, tier):
+    path = sample(tmp_path, compression=compression)
+    all_ways(path, surveys, "ztf")
+    command = [sys.executable, "-c", WITHOUT_THE_EXTRA, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert run.stdout.split() == [tier, "5000", "True", "True"]
 
 
 def test_foreign_bytes_are_refused(tmp_path, surveys):
