@@ -7,9 +7,9 @@ indexes that were written and not entered yet are found again by their names.
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -19,6 +19,7 @@ from stamp_service.lake.building import scan_file
 from stamp_service.lake.catalogue import Catalogue
 from stamp_service.lake.catalogue_writer import CatalogueWriter, open_writer
 from stamp_service.lake.files import FileChanged, Filesystem, FileVersion
+from stamp_service.lake.index_pool import WORTH_PROCESSES_BYTES, Submit, index_pool
 from stamp_service.lake.indexing import Indexed, Indexer
 from stamp_service.lake.merging import merge_all_small, merge_some, write_new
 from stamp_service.lake.opening import LakeAccess, open_filesystem
@@ -93,6 +94,7 @@ def add_lake(
     survey: str | None = None,
     name: str | None = None,
     jobs: int = 4,
+    worth_processes_bytes: int = WORTH_PROCESSES_BYTES,
     progress: Progress,
 ) -> Added:
     """Register a lake, or bring what is known of it up to date.
@@ -113,6 +115,8 @@ def add_lake(
         What to call it; otherwise the last part of its address.
     jobs : int
         How many files are indexed at a time.
+    worth_processes_bytes : int
+        From how much on they are indexed in processes rather than in threads.
     progress : Progress
         Who watches.
 
@@ -139,7 +143,7 @@ def add_lake(
             raise ConfigurationError(f"Lake {lake.name} is of {lake.survey}, which is no survey")
         run = _Run(catalogue, writer, files, lake, surveys[lake.survey], progress, Added(lake))
         run.prepare(found)
-        run.index(found, jobs)
+        run.index(found, access, jobs, worth_processes_bytes)
         run.finish()
     return run.added
 
@@ -254,20 +258,26 @@ class _Run:
         self.writer.commit(self.lake.id, gone=gone)
         self.added.gone = len(gone)
 
-    def index(self, found: Mapping[str, FileVersion], jobs: int) -> None:
+    def index(
+        self, found: Mapping[str, FileVersion], access: LakeAccess, jobs: int, worth_processes_bytes: int
+    ) -> None:
         """Index what is new or changed; commit what is done even if this is interrupted."""
         todo = {path: version for path, version in found.items() if not self._is_indexed(path, version)}
         self.added.known = len(found) - len(todo)
-        self.progress.planned(len(todo), sum(version.size_bytes for version in todo.values()))
+        size_bytes = sum(version.size_bytes for version in todo.values())
+        self.progress.planned(len(todo), size_bytes)
+        indexer = Indexer(self.catalogue, self.lake, self.survey, self.files)
         committed_s = time.monotonic()
+        pool = index_pool(indexer, access, jobs, processes=size_bytes >= worth_processes_bytes)
         try:
-            for path, future in self._work(todo, jobs):
-                self._take(path, todo[path], future)
-                late = time.monotonic() - committed_s > _COMMIT_S
-                if late or sum(file.alerts for file in self.waiting) > _COMMIT_ALERTS:
-                    self._commit()
-                    merge_some(self.catalogue, self.writer, self.lake)
-                    committed_s = time.monotonic()
+            with closing(_work(pool, todo, 2 * jobs)) as work:
+                for path, future in work:
+                    self._take(path, todo[path], future)
+                    late = time.monotonic() - committed_s > _COMMIT_S
+                    if late or sum(file.alerts for file in self.waiting) > _COMMIT_ALERTS:
+                        self._commit()
+                        merge_some(self.catalogue, self.writer, self.lake)
+                        committed_s = time.monotonic()
         finally:
             self._commit()
 
@@ -299,23 +309,6 @@ class _Run:
         except OSError:
             return False
 
-    def _work(self, todo: Mapping[str, FileVersion], jobs: int) -> Iterator[tuple[str, "Future[Indexed]"]]:
-        """Index files side by side, and give them as they are ready; few wait at a time."""
-        items = iter(todo.items())
-        running: dict[Future[Indexed], str] = {}
-        indexer = Indexer(self.catalogue, self.lake, self.survey, self.files)
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="index")
-        try:
-            while True:
-                for path, version in islice(items, 2 * jobs - len(running)):
-                    running[pool.submit(indexer.index, path, version)] = path
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future
-        finally:
-            pool.shutdown(cancel_futures=True)
-
     def _take(self, path: str, version: FileVersion, future: "Future[Indexed]") -> None:
         refused: str | None = None
         try:
@@ -325,6 +318,8 @@ class _Run:
         except (PacketCorrupt, FileChanged, LakeFileNotFound) as error:
             refused = "it is being rewritten" if isinstance(error, FileChanged) else str(error)
             self._forget([path])
+        except BrokenExecutor as error:
+            raise StoreUnavailable("a process that was indexing files was killed") from error
         except StoreUnavailable as error:
             refused = str(error)
             self.failures += 1
@@ -351,3 +346,19 @@ class _Run:
         ]
         self.writer.commit(self.lake.id, files=[file.row(number) for number, file in numbered], segments=segments)
         self.waiting = []
+
+
+def _work(
+    pool: AbstractContextManager[Submit], todo: Mapping[str, FileVersion], most: int
+) -> Generator[tuple[str, "Future[Indexed]"]]:
+    """Index files side by side, and give them as they are ready; few wait at a time."""
+    items = iter(todo.items())
+    running: dict[Future[Indexed], str] = {}
+    with pool as submit:
+        while True:
+            for path, version in islice(items, most - len(running)):
+                running[submit(path, version)] = path
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future

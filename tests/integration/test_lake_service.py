@@ -24,7 +24,7 @@ from stamp_service.surveys import KINDS, Surveys
 from tests.conftest import ROOT
 from tests.integration.services.service import RunningService, running_service
 from tests.unit.lake.parquet_samples import REAL, expected
-from tests.unit.lake.registered import Row, cutout, write_rows
+from tests.unit.lake.registered import House, Row, cutout, write_rows
 
 # A commit is noticed within 50 ms; a busy machine may take longer.
 NOTICED_S = 10
@@ -249,3 +249,16 @@ def test_lakes_elsewhere(tmp_path, shared_data, surveys: Surveys, request, where
             assert lake.read(KINDS, alert_id=alert_id).cutouts == truth
             assert lake.read(KINDS, path="year=2024/0.parquet", alert_id=alert_id).tier == "fragment"
         assert lakes.check() == {"fink": None}
+
+
+def test_many_bytes_are_indexed_by_processes(tmp_path, surveys: Surveys):
+    house = House(tmp_path, surveys)
+    for number in range(6):
+        house.write(f"{number}.parquet", Row(number + 1))
+    (house.root / "bad.parquet").write_text("no Parquet")
+    added = house.add(worth_processes_bytes=0)
+    assert (added.indexed, added.refused) == (6, 1)
+    assert house.watcher.refused == {"bad.parquet": "the file is no Parquet file"}
+    for number in range(6):
+        assert house.lake.alert(str(number + 1))
+    house.close()
