@@ -149,6 +149,7 @@ class _Draft:
 
     def add(self, page: Page, body: memoryview, codec: str) -> None:
         header = page.header
+        header.check(body)
         plain = unpack(codec, body, header.uncompressed)
         values = find_values(plain, header.rows, self.column.max_level)
         start = values.start

@@ -14,8 +14,8 @@ from stamp_service.surveys.definition import Survey
 
 # Spark's footers of alert files take 35 to 85 kB.
 _TAIL_BYTES = 1 << 17
-# How pyarrow reads: columns in steps of 1 MiB, nothing ahead.
-IN_STEPS: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False}
+# How pyarrow reads: columns in steps of 1 MiB, nothing ahead, comparing checksums where a writer gave them.
+IN_STEPS: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
 
 
 class Chunk(NamedTuple):

@@ -42,6 +42,8 @@ class PageHeader(NamedTuple):
         Values in it, nulls included; 0 for a dictionary.
     plain : bool
         Whether it is a data page v1 with plain values.
+    checksum : int, optional
+        CRC-32 of the page as stored, if the writer gave it.
     """
 
     length: int
@@ -49,6 +51,23 @@ class PageHeader(NamedTuple):
     uncompressed: int
     rows: int
     plain: bool
+    checksum: int | None = None
+
+    def check(self, body: memoryview) -> None:
+        """Compare a page with its checksum.
+
+        Parameters
+        ----------
+        body : memoryview
+            The page as stored.
+
+        Raises
+        ------
+        PacketCorrupt
+            If there is a checksum and the page has another.
+        """
+        if self.checksum is not None and isal_zlib.crc32(body) != self.checksum & 0xFFFFFFFF:
+            raise PacketCorrupt(_DAMAGED)
 
 
 class Page(NamedTuple):
@@ -143,7 +162,7 @@ def parse_header(data: bytes) -> PageHeader:
         and data_page.encoding == _PLAIN
         and data_page.definition_level_encoding == _RLE
     )
-    return PageHeader(length, compressed, uncompressed, rows, plain)
+    return PageHeader(length, compressed, uncompressed, rows, plain, found.crc)
 
 
 def walk_pages(

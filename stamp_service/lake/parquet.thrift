@@ -15,6 +15,7 @@ struct PageHeader {
   1: required i32 type
   2: required i32 uncompressed_page_size
   3: required i32 compressed_page_size
+  4: optional i32 crc
   5: optional DataPageHeader data_page_header
   8: optional DataPageHeaderV2 data_page_header_v2
 }

@@ -132,7 +132,9 @@ def _page(cutout: CutoutIndex, place: Place, piece: bytes) -> memoryview:
     # That a chunk's first page is plain was seen before; the others of a chunk are written alike.
     if not header.plain or header.rows != place.rows or header.length + header.compressed != len(piece):
         raise PacketCorrupt("the Parquet file's page index is damaged")
-    return unpack(cutout.codec, memoryview(piece)[header.length :], header.uncompressed)
+    body = memoryview(piece)[header.length :]
+    header.check(body)
+    return unpack(cutout.codec, body, header.uncompressed)
 
 
 def _check_version(files: Filesystem, path: str, index: SideIndex) -> None:

@@ -19,6 +19,14 @@ def test_a_header_is_parsed_and_measured():
     assert parse_header(HEADER + b"page") == PageHeader(len(HEADER), 12, 20, 3, plain=True)
 
 
+def test_a_page_is_compared_with_its_checksum():
+    # Thrift's numbers are signed.
+    header = parse_header(HEADER)._replace(checksum=isal_zlib.crc32(b"page") - (1 << 32))
+    header.check(memoryview(b"page"))
+    with pytest.raises(PacketCorrupt):
+        header.check(memoryview(b"Page"))
+
+
 @pytest.mark.parametrize("at", [1, 8, 10, 12])
 def test_pages_of_other_kinds_are_not_plain(at):
     # Another type of page, a dictionary's encoding, deprecated levels; field 8 below is the number of values.

@@ -296,6 +296,20 @@ def test_damage_before_indexing_never_gives_another_rows_bytes(tmp_path, surveys
     assert outcomes == {True, "refused"}
 
 
+@WAYS
+def test_pages_are_compared_with_their_checksums(tmp_path, surveys, options):
+    path = sample(tmp_path, write_page_checksum=True, **options)
+    content, truth = path.read_bytes(), expected(path, surveys["ztf"])
+    pixel = truth[7]["template"][:2900]
+    assert build_index(*open_file(path, surveys, "ztf")).rows == 30
+    at = content.find(pixel[100:130])
+    assert at > 0
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    files, name, version, survey = open_file(path, surveys, "ztf")
+    with pytest.raises(PacketCorrupt):
+        read_cutouts(files, name, build_index(files, name, version, survey), 7, KINDS)
+
+
 WITHOUT_THE_EXTRA = """
 import sys
 from pathlib import Path
