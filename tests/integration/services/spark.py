@@ -23,7 +23,10 @@ spark = (
     .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
     .config("spark.local.dir", work).config("spark.sql.warehouse.dir", work + "/warehouse")
-    .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Djava.io.tmpdir=" + work)
+    .config(
+        "spark.driver.extraJavaOptions",
+        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Djava.io.tmpdir=" + work,
+    )
     .config("spark.sql.session.timeZone", "UTC")
     # Compiling a plan of 400 columns takes longer than running it once.
     .config("spark.sql.codegen.wholeStage", "false").config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
