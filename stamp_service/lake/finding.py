@@ -133,4 +133,4 @@ class Finder:
 def _find(snapshot: _Snapshot, kind: IdKind, text: str) -> Entries | None:
     key = key_of(text)
     found = [entries for segment in snapshot.by_kind[kind].values() if len(entries := segment.find(key))]
-    return join(found) if found else None
+    return join(found) if len(found) > 1 else next(iter(found), None)
