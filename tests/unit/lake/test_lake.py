@@ -27,7 +27,6 @@ from stamp_service.surveys import KINDS
 from tests.unit.lake.parquet_samples import REAL, expected
 from tests.unit.lake.registered import Row, cutout
 
-
 # After so long a commit has been noticed, where nothing that was not found made it noticed at once.
 NOTICED_S = 0.06
 
