@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from stamp_service.lake.building import scan_file
@@ -138,14 +139,18 @@ class OpenedIndexes:
     def _load(self, row: FileRow | None) -> SideIndex | None:
         if row is None:
             return None
+        file = self._catalogue.index_path(self._lake.name, row.digest)
         try:
-            index = SideIndex.load(self._catalogue.index_path(self._lake.name, row.digest))
+            index = SideIndex.load(file)
         except FileNotFoundError:
             # Replaced a moment ago, or lost.
             log.info("lake %s: the index of %s is gone", self._lake.name, row.path)
             return None
         except IndexTorn:
             log.warning("lake %s: the index of %s is torn, add the lake again", self._lake.name, row.path)
+            # `lake add` looks for indexes that are missing, and does not read those that are there.
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
             return None
         return index if index.version == row.version else None
 

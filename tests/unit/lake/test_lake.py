@@ -184,6 +184,9 @@ class TestNotIndexed:
         second.unlink()
         for number in (1, 2):
             assert is_row(house.lake.read(KINDS, alert_id=str(number)), Row(number))
+        house.add()
+        assert first.exists()
+        assert second.exists()
 
     def test_a_torn_segment_is_unavailable_and_not_absence(self, house):
         house.write("a.parquet", Row(1))
