@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 from stamp_service.errors import (
@@ -27,6 +28,7 @@ from stamp_service.remote.processes import PerProcess
 from stamp_service.surveys import Kind, Survey
 
 T = TypeVar("T")
+ReadListener = Callable[[Tier, float], None]
 # A file that changes more often than this while one of its rows is read is left to whoever asks later.
 _ATTEMPTS = 3
 
@@ -86,13 +88,23 @@ class Lake:
         Where its files are known.
     access : LakeAccess
         How its file system is reached.
+    on_read : callable, optional
+        Told of each read of cutouts: the tier, and the seconds from the ids to the bytes.
     """
 
-    def __init__(self, row: LakeRow, survey: Survey, catalogue: Catalogue, access: LakeAccess) -> None:
+    def __init__(
+        self,
+        row: LakeRow,
+        survey: Survey,
+        catalogue: Catalogue,
+        access: LakeAccess,
+        on_read: ReadListener | None = None,
+    ) -> None:
         self.name = row.name
         self.url = row.url
         self.survey = survey
         self._catalogue = catalogue
+        self._on_read = on_read
         # Opened when it is first needed: a lake that cannot be reached keeps nobody from the others.
         self._files: PerProcess[Filesystem] = PerProcess(lambda: open_filesystem(row.url, access))
         self._finder = PerProcess(lambda: Finder(catalogue, row))
@@ -146,7 +158,11 @@ class Lake:
             cutouts, tier = read_cutouts(self._files(), place.path, index, row, kinds)
             return LakeCutouts(index.alert_id(row), index.object_id(row), cutouts, tier, index.time(row))
 
-        return self._at(question, fetch)
+        started_s = perf_counter()
+        found = self._at(question, fetch)
+        if self._on_read is not None:
+            self._on_read(found.tier, perf_counter() - started_s)
+        return found
 
     def alert(self, alert_id: str, object_id: str | None = None) -> LakeAlert:
         """Find an alert.

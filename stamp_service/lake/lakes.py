@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stamp_service.errors import ConfigurationError, StoreUnavailable
 from stamp_service.lake.catalogue import Catalogue
-from stamp_service.lake.lake import Lake
+from stamp_service.lake.lake import Lake, ReadListener
 from stamp_service.lake.opening import LakeAccess
 from stamp_service.lake.rows import LakeRow
 from stamp_service.remote.processes import PerProcess
@@ -38,12 +38,21 @@ class Lakes:
         The surveys that are defined.
     access : LakeAccess
         How their file systems are reached.
+    on_read : callable, optional
+        Told of each read of cutouts; see `Lake`.
     """
 
-    def __init__(self, catalogue: Catalogue, surveys: Mapping[str, Survey], access: LakeAccess) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        surveys: Mapping[str, Survey],
+        access: LakeAccess,
+        on_read: ReadListener | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._surveys = surveys
         self._access = access
+        self._on_read = on_read
         self._known = PerProcess(_Known)
 
     def all(self) -> tuple[Lake, ...]:
@@ -124,7 +133,7 @@ class Lakes:
         return [row for row in rows if row.survey in self._surveys]
 
     def _open(self, row: LakeRow) -> Lake:
-        return Lake(row, self._surveys[row.survey], self._catalogue, self._access)
+        return Lake(row, self._surveys[row.survey], self._catalogue, self._access, self._on_read)
 
 
 def open_catalogue(settings: Settings) -> Catalogue:
@@ -170,7 +179,7 @@ def lake_access(settings: Settings) -> LakeAccess:
     )
 
 
-def open_lakes(settings: Settings, surveys: Mapping[str, Survey]) -> Lakes:
+def open_lakes(settings: Settings, surveys: Mapping[str, Survey], on_read: ReadListener | None = None) -> Lakes:
     """Open the lakes that are registered in the data folder.
 
     Parameters
@@ -179,10 +188,12 @@ def open_lakes(settings: Settings, surveys: Mapping[str, Survey]) -> Lakes:
         The settings.
     surveys : mapping of str to Survey
         The surveys.
+    on_read : callable, optional
+        Told of each read of cutouts; see `Lake`.
 
     Returns
     -------
     Lakes
         The lakes; nothing is connected yet.
     """
-    return Lakes(open_catalogue(settings), surveys, lake_access(settings))
+    return Lakes(open_catalogue(settings), surveys, lake_access(settings), on_read)

@@ -1,6 +1,7 @@
 """The application factory."""
 
 import logging
+from functools import partial
 
 from flask import Flask
 
@@ -13,6 +14,7 @@ from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
 from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1
 from stamp_service.web.access import Access
+from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
@@ -51,7 +53,7 @@ def create_app(settings: Settings) -> Flask:
     surveys = load_surveys(settings.surveys_dir)
     metrics = Metrics(app)
     schemas = open_schemas(settings)
-    lakes = open_lakes(settings, surveys)
+    lakes = open_lakes(settings, surveys, partial(note_lake_read, metrics))
     resolver = Resolver(
         open_sources(settings, surveys, lakes),
         schemas,

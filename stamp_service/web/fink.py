@@ -5,7 +5,6 @@ other stores.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from flask import Blueprint, Response, request
 from stamp_service.errors import CutoutAbsent, NotFound, StampServiceError
 from stamp_service.images import draw_plain_png, gunzip_cutout, to_json
 from stamp_service.lake.lake import Lake
-from stamp_service.lake.side_index import Tier
 from stamp_service.surveys import Kind, Survey
 from stamp_service.web.answers import Question, answer
 from stamp_service.web.fink_query import CutoutQuery, Output, Row, rows
@@ -48,15 +46,12 @@ class Found:
         Its alert.
     cutouts : dict of str to bytes
         Those that were asked for and are not null.
-    tier : str or None
-        How the lake read it; None if it came from elsewhere.
     time : float
         When it was measured, in the survey's own scale.
     """
 
     alert_id: str
     cutouts: dict[Kind, bytes]
-    tier: Tier | None = None
     time: float = 0.0
 
 
@@ -123,7 +118,7 @@ def _answer_with(query: CutoutQuery, row: Row) -> Response:
         return _make(query, row.survey, found)
 
     suffix = {"PNG": "png", "FITS": "fits"}.get(query.output, "json")
-    response = answer(
+    return answer(
         question,
         f"fink {row.path} {query.kind} {query.output} {query.style() if query.output == 'PNG' else ''}",
         make,
@@ -132,9 +127,6 @@ def _answer_with(query: CutoutQuery, row: Row) -> Response:
         attachment=suffix != "json",
         lasting=row.alert_id is not None,
     )
-    if found and found.tier:
-        response.headers["X-Lake-Tier"] = found.tier
-    return response
 
 
 def _find(row: Row, kinds: tuple[Kind, ...]) -> Found:
@@ -151,10 +143,8 @@ def _find(row: Row, kinds: tuple[Kind, ...]) -> Found:
 
 
 def _read(lake: Lake, row: Row, kinds: tuple[Kind, ...]) -> Found:
-    started_s = time.perf_counter()
     read = lake.read(kinds, path=row.path, alert_id=row.alert_id, object_id=row.object_id)
-    services().metrics.lake_read(read.tier, time.perf_counter() - started_s)
-    return Found(read.alert_id, read.cutouts, read.tier, read.time)
+    return Found(read.alert_id, read.cutouts, read.time)
 
 
 def _resolve(row: Row, kinds: tuple[Kind, ...]) -> Found:

@@ -93,6 +93,7 @@ def test_every_row_of_the_real_files_is_served(service, shared_data, surveys: Su
         for alert_id, truth in zip(alert_ids(path, name), expected(path, surveys[name]), strict=True):
             for kind in KINDS:
                 answer = session.get(f"{service.url}/v1/stamps/{name}/{alert_id}/{kind}.fits", timeout=30)
+                assert answer.headers["X-Lake-Tier"] == "fragment"
                 if kind not in truth:
                     assert answer.status_code == 404
                     continue
