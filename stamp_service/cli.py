@@ -26,9 +26,11 @@ from stamp_service.cli_xmatch import xmatch
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
+from stamp_service.lake.lakes import open_lakes
 from stamp_service.resolver import Resolver
 from stamp_service.server import local_surveys
 from stamp_service.settings import Settings, environment_names, load_settings
+from stamp_service.sources import open_sources
 from stamp_service.stores import (
     SchemaSource,
     find_packets,
@@ -36,7 +38,6 @@ from stamp_service.stores import (
     open_local,
     open_packet,
     open_schemas,
-    open_stores,
 )
 from stamp_service.surveys import KINDS, Kind, Survey, Surveys, load_surveys
 
@@ -95,7 +96,8 @@ def _open_house() -> Iterator[_House]:
     settings = load_settings()
     surveys = load_surveys(settings.surveys_dir)
     schemas = open_schemas(settings)
-    resolver = Resolver(open_stores(settings, surveys), schemas, max_packet_bytes=settings.max_packet_bytes)
+    sources = open_sources(settings, surveys, open_lakes(settings, surveys))
+    resolver = Resolver(sources, schemas, max_packet_bytes=settings.max_packet_bytes)
     try:
         yield _House(settings, surveys, schemas, resolver)
     finally:
@@ -224,9 +226,9 @@ def get(survey_name: str, alert_id: str, kind: Kind, form: Format, output: Binar
 
 
 def _make(house: _House, survey: Survey, alert_id: str, kind: Kind, form: Format) -> bytes:
-    alert = house.resolver.alert(survey, alert_id)
     if form == "avro":
-        return alert.packet.data
+        return house.resolver.packet(survey, alert_id)
+    alert = house.resolver.alert(survey, alert_id)
     if form == "json":
         from stamp_service.web.records import plain_record, write_json  # noqa: PLC0415 - Flask takes half a second
 

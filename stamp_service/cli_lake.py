@@ -7,14 +7,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from tqdm import tqdm
 
 from stamp_service.demo import DEFAULT_OBJECTS, DEMO_SURVEYS, write_demo_lake
 from stamp_service.errors import PacketCorrupt, RequestError, TooLarge
+from stamp_service.lake.adding import Added, add_lake, remove_lake
 from stamp_service.lake.files import Filesystem
+from stamp_service.lake.lakes import lake_access, open_catalogue
+from stamp_service.lake.local import LocalFiles
 from stamp_service.lake.opening import open_filesystem
+from stamp_service.lake.rows import Totals
 from stamp_service.lake.writing import ROWS_PER_FILE, AlertRef, State, write_lake
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import SchemaSource, find_packets, import_schemas, open_packet, open_schemas
@@ -84,9 +89,11 @@ def write(
 
 
 def _open_target(url: str, settings: Settings) -> Filesystem:
-    from stamp_service.lake.lakes import lake_access  # noqa: PLC0415 - only needed when something is written
-
-    return open_filesystem(url, lake_access(settings))
+    files = open_filesystem(url, lake_access(settings))
+    if isinstance(files, LocalFiles):
+        # A missing folder is otherwise an error: a disk that is not mounted.
+        Path(files.url).mkdir(parents=True, exist_ok=True)
+    return files
 
 
 def _open_all(source: _Source, packets: list[Path]) -> dict[str, list[AlertRef]]:
@@ -136,7 +143,7 @@ def _write_all(source: _Source, files: Filesystem, name: str, alerts: list[Alert
 
 
 def _summarise(counts: Counter[State], files: int, skipped: int) -> str:
-    parts = [f"wrote {counts['written']} alerts into {files} files"]
+    parts = [f"wrote {counts['written']} (new files: {files})"]
     parts += [f"{counts['present']} were there already"] if counts["present"] else []
     parts += [f"refused {counts['refused']}"] if counts["refused"] else []
     parts += [f"skipped {skipped} that are no packets"] if skipped else []
@@ -154,4 +161,85 @@ def write_demo(folder: str, objects: int) -> None:
         root = f"{folder.rstrip('/')}/{name}"
         with closing(_open_target(root, settings)) as files:
             written = sum(1 for _ in write_demo_lake(files, surveys[name], objects))
-        click.echo(f"{root}: wrote {written} files")
+        click.echo(f"{root}: new files: {written}")
+
+
+class _Bar:
+    """Shows how many bytes of a lake were indexed, and says what was refused."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def planned(self, files: int, size_bytes: int) -> None:
+        self._bar = tqdm(
+            total=size_bytes, desc=f"index {files} files", unit="B", unit_scale=True, disable=None, leave=False
+        )
+
+    def done(self, path: str, size_bytes: int, refused: str | None) -> None:
+        if self._bar is not None:
+            self._bar.update(size_bytes)
+        if refused is not None:
+            tqdm.write(f"refused {path}: {refused}", file=sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+@lake.command("add")
+@click.argument("url", metavar="PATH-OR-URL")
+@click.option("--survey", "survey_name", help="Whose alerts it holds, if that shall not be recognised.")
+@click.option("--name", help="What to call it; by default the last part of its address.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Files read at a time.")
+@click.pass_context
+def add(context: click.Context, url: str, survey_name: str | None, name: str | None, jobs: int) -> None:
+    """Register the lake at PATH-OR-URL, and index its files.
+
+    A folder, s3://bucket/prefix, hdfs://… or webhdfs://…. To be called again when files were added, replaced or
+    removed: what is indexed already is skipped, so a run that was interrupted goes on where it was. Services that
+    run notice by themselves. Exit status 1 if a file was refused.
+    """
+    settings = load_settings()
+    surveys = load_surveys(settings.surveys_dir)
+    survey = None if survey_name is None else surveys.named(survey_name, "--survey").name
+    with closing(open_catalogue(settings)) as catalogue, closing(_Bar()) as bar:
+        added = add_lake(
+            catalogue, surveys, lake_access(settings), url, survey=survey, name=name, jobs=jobs, progress=bar
+        )
+        totals = catalogue.totals(added.lake.id)
+    click.echo(f"lake {added.lake.name} of {added.lake.survey}: {_changes(added)}; now {_contents(totals)}")
+    context.exit(1 if added.refused else 0)
+
+
+def _changes(added: Added) -> str:
+    parts = [f"indexed {added.indexed} files"]
+    parts += [f"{added.known} were there already"] if added.known else []
+    parts += [f"{added.gone} are gone"] if added.gone else []
+    parts += [f"refused {added.refused}"] if added.refused else []
+    return ", ".join(parts)
+
+
+def _contents(totals: Totals) -> str:
+    tiers = ", ".join(f"{count} {tier}" for tier, count in totals.tiers.items())
+    read_by = f", read by {tiers}" if tiers else ""
+    size = tqdm.format_sizeof(totals.size_bytes, "B", 1000)
+    index = tqdm.format_sizeof(totals.index_bytes, "B", 1000)
+    return f"{totals.files} files, {totals.alerts} alerts, {size} (index {index}){read_by}"
+
+
+@lake.command("list")
+def list_lakes() -> None:
+    """List the registered lakes: where they are, and what is in them."""
+    with closing(open_catalogue(load_settings())) as catalogue:
+        for row in catalogue.lakes():
+            click.echo(f"{row.name}  {row.survey}  {row.url}")
+            click.echo(f"    {_contents(catalogue.totals(row.id))}")
+
+
+@lake.command("remove")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget the lake NAME and delete its indexes; the lake itself stays as it is."""
+    with closing(open_catalogue(load_settings())) as catalogue:
+        remove_lake(catalogue, name)
+    click.echo(f"removed {name}")

@@ -1,31 +1,34 @@
-"""One alert from several stores: who is asked, who asks, and what is kept.
+"""One alert from several stores and lakes: who is asked, who asks, and what is kept.
 
-A survey's stores are asked in order. *Absent* is said only when all of them said so; when one could not be asked
-and none of the others has the alert, the answer is *unavailable*. What a later store has is put into the first, in
-the background.
+A survey's sources are asked in order. *Absent* is said only when all of them said so; when one could not be asked
+and none of the others has the alert, the answer is *unavailable*. A packet that a later store has is put into the
+first, in the background. A lake has alerts without their packets.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
 from stamp_service.cache import ByteCache
-from stamp_service.errors import AlertNotFound, PacketCorrupt, StampServiceError, StoreUnavailable, TooLarge
+from stamp_service.errors import AlertNotFound, PacketCorrupt, StoreUnavailable, TooLarge
+from stamp_service.lake.alert import LakeAlert
+from stamp_service.lake.lake import Lake
+from stamp_service.lake.lakes import Lakes
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.remote.processes import PerProcess
+from stamp_service.sources import Member, Source, label, members
 from stamp_service.stores import Store
 from stamp_service.stores.flights import Flights
+from stamp_service.stores.write_backs import WriteBackOutcome, WriteBacks
 from stamp_service.surveys import Survey
+
+__all__ = ["AnyAlert", "LookupOutcome", "Observer", "Resolver", "WriteBackOutcome"]
 
 log = logging.getLogger(__name__)
 
+AnyAlert = Alert | LakeAlert
 LookupOutcome = Literal["hit", "absent", "unavailable"]
-WriteBackOutcome = Literal["ok", "failed", "dropped"]
-# Packets that wait for being written back. Further ones are dropped, and found again when they are asked for.
-_MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Observer(Protocol):
@@ -76,56 +79,13 @@ class _Silent:
         pass
 
 
-class _WriteBacks:
-    """Puts packets into stores in a thread of its own."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, str], int] = {}
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="write-back")
-
-    def submit(self, store: Store, alert: Alert) -> None:
-        key, size = (alert.survey.name, alert.alert_id), len(alert.packet.data)
-        with self._lock:
-            if key in self._waiting:
-                return
-            if sum(self._waiting.values()) + size <= _MAX_WAITING_BYTES:
-                try:
-                    self._executor.submit(self._put, store, alert)
-                except RuntimeError:  # the interpreter is shutting down
-                    log.debug("no thread is left for write-backs")
-                else:
-                    self._waiting[key] = size
-                    return
-        log.warning("write-back of %s alert %s was dropped", *key)
-        self._observer.written_back("dropped")
-
-    def _put(self, store: Store, alert: Alert) -> None:
-        outcome: WriteBackOutcome = "failed"
-        try:
-            store.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
-            outcome = "ok"
-        except StampServiceError as error:
-            log.warning("write-back of %s alert %s failed: %s", alert.survey.name, alert.alert_id, error)
-        except Exception:
-            log.exception("write-back of %s alert %s failed", alert.survey.name, alert.alert_id)
-        finally:
-            with self._lock:
-                del self._waiting[alert.survey.name, alert.alert_id]
-            self._observer.written_back(outcome)
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=True)
-
-
 class Resolver:
-    """Finds alerts in the stores of their surveys.
+    """Finds alerts in the stores and lakes of their surveys.
 
     Parameters
     ----------
-    stores : mapping of str to sequence of Store
-        Each survey's stores, in the order in which they are asked.
+    sources : mapping of str to sequence of Store or Lakes
+        What each survey is looked up in, in this order; `Lakes` stand for those of them that are the survey's.
     schemas : SchemaLookup, optional
         Where schemas of wire-format packets come from.
     cache_bytes : int
@@ -138,20 +98,20 @@ class Resolver:
 
     def __init__(
         self,
-        stores: Mapping[str, Sequence[Store]],
+        sources: Mapping[str, Sequence[Source]],
         schemas: SchemaLookup | None = None,
         *,
         cache_bytes: int = 0,
         max_packet_bytes: int = MAX_PACKET_BYTES,
         observer: Observer | None = None,
     ) -> None:
-        self._stores = {name: tuple(ordered) for name, ordered in stores.items()}
+        self._sources = {name: tuple(ordered) for name, ordered in sources.items()}
         self._schemas = schemas
         self._max_packet_bytes = max_packet_bytes
         self._observer = observer = observer or _Silent()
         self._cache: ByteCache[tuple[str, str]] = ByteCache(cache_bytes)
-        self._flights = PerProcess(Flights)
-        self._write_backs = PerProcess(lambda: _WriteBacks(observer))
+        self._flights: PerProcess[Flights[bytes | LakeAlert]] = PerProcess(Flights)
+        self._write_backs = PerProcess(lambda: WriteBacks(observer.written_back))
 
     def packet(self, survey: Survey, alert_id: str, object_id: str | None = None) -> bytes:
         """Find an alert's packet.
@@ -173,7 +133,7 @@ class Resolver:
         Raises
         ------
         AlertNotFound
-            If no store has it, or it belongs to another object.
+            If no store has it, though a lake may have the alert, or it belongs to another object.
         StoreUnavailable
             If a store could not be asked and no other has it.
         TooLarge
@@ -183,11 +143,13 @@ class Resolver:
             cannot be.
         """
         packet = self._find(survey, alert_id, object_id)
+        if isinstance(packet, LakeAlert):
+            packet = self._find_behind(packet, object_id)
         if object_id is not None:
             _check_object(self._open(survey, alert_id, packet), object_id)
         return packet
 
-    def alert(self, survey: Survey, alert_id: str, object_id: str | None = None) -> Alert:
+    def alert(self, survey: Survey, alert_id: str, object_id: str | None = None) -> AnyAlert:
         """Find an alert.
 
         Parameters
@@ -201,21 +163,22 @@ class Resolver:
 
         Returns
         -------
-        Alert
+        Alert or LakeAlert
             The alert.
 
         Raises
         ------
         AlertNotFound
-            If no store has it, or it belongs to another object.
+            If no store and no lake has it, or it belongs to another object.
         StoreUnavailable
-            If a store could not be asked and no other has it.
+            If a store or a lake could not be asked and no other has it.
         TooLarge
             If its packet exceeds the limit.
         PacketCorrupt
-            If its packet cannot be decoded.
+            If its packet, or the lake's file, cannot be decoded.
         """
-        alert = self._open(survey, alert_id, self._find(survey, alert_id, object_id))
+        found = self._find(survey, alert_id, object_id)
+        alert = found if isinstance(found, LakeAlert) else self._open(survey, alert_id, found)
         if object_id is not None:
             _check_object(alert, object_id)
         return alert
@@ -248,13 +211,13 @@ class Resolver:
         TooLarge
             If it exceeds the limit.
         """
-        for store in self._stores[survey.name]:
-            if store.writable:
+        for store in self._sources[survey.name]:
+            if not isinstance(store, Lakes) and store.writable:
                 return store.put(survey, alert_id, packet, object_id)
         raise StoreUnavailable(f"no store of {survey.name} can be written to")
 
     def store_names(self, survey: Survey) -> list[str]:
-        """Name the stores of a survey.
+        """Name the stores and lakes of a survey.
 
         Parameters
         ----------
@@ -264,42 +227,51 @@ class Resolver:
         Returns
         -------
         list of str
-            Their names, in the order in which they are asked.
+            Their names, in the order in which they are asked; a lake's has `lake:` in front.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the catalogue of lakes cannot be read.
         """
-        return [store.name for store in self._stores[survey.name]]
+        return [label(member) for source in self._sources[survey.name] for member in members(source, survey)]
 
     def check(self) -> dict[str, str | None]:
-        """Find out which stores can be asked now.
+        """Find out which stores and lakes can be asked now.
 
         Returns
         -------
         dict of str to str or None
-            What keeps each store from answering; None for those that answer.
+            What keeps each one from answering; None for those that answer.
         """
         problems: dict[str, str | None] = {}
-        for store in self._all_stores():
+        for source in self._all_sources():
+            name = "lake" if isinstance(source, Lakes) else source.name
             try:
-                store.check()
-                problems[store.name] = None
+                if isinstance(source, Lakes):
+                    problems |= {f"lake:{lake}": problem for lake, problem in source.check().items()}
+                else:
+                    source.check()
+                    problems[name] = None
             except StoreUnavailable as error:
-                problems[store.name] = str(error)
+                problems[name] = str(error)
         return problems
 
     def close(self) -> None:
-        """Finish what is being written back, and close the stores."""
+        """Finish what is being written back, and close the stores and lakes."""
         write_backs = self._write_backs.take()
         if write_backs is not None:
             write_backs.close()
-        for store in self._all_stores():
-            store.close()
+        for source in self._all_sources():
+            source.close()
 
-    def _all_stores(self) -> list[Store]:
-        return list({id(store): store for ordered in self._stores.values() for store in ordered}.values())
+    def _all_sources(self) -> list[Source]:
+        return list({id(source): source for ordered in self._sources.values() for source in ordered}.values())
 
     def _open(self, survey: Survey, alert_id: str, packet: bytes) -> Alert:
         return open_alert(survey, alert_id, packet, self._schemas, self._max_packet_bytes)
 
-    def _find(self, survey: Survey, alert_id: str, object_id: str | None) -> bytes:
+    def _find(self, survey: Survey, alert_id: str, object_id: str | None) -> bytes | LakeAlert:
         cached = self._cache.get((survey.name, alert_id))
         if self._cache.enabled:
             self._observer.cache_asked(hit=cached is not None)
@@ -309,40 +281,71 @@ class Resolver:
         question = (survey.name, alert_id, object_id)
         return self._flights().share(question, lambda: self._fetch(survey, alert_id, object_id))
 
-    def _fetch(self, survey: Survey, alert_id: str, object_id: str | None) -> bytes:
+    def _fetch(self, survey: Survey, alert_id: str, object_id: str | None) -> bytes | LakeAlert:
         # Whoever fetched it a moment ago may have landed between the look into the cache and the start.
-        packet = self._cache.get((survey.name, alert_id))
-        if packet is None:
-            packet = self._ask_in_order(survey, alert_id, object_id)
-            self._cache.put((survey.name, alert_id), packet)
+        found: bytes | LakeAlert | None = self._cache.get((survey.name, alert_id))
+        if found is None:
+            found = self._ask_in_order(self._sources[survey.name], survey, alert_id, object_id)
+            if isinstance(found, bytes):
+                self._cache.put((survey.name, alert_id), found)
+        return found
+
+    def _find_behind(self, alert: LakeAlert, object_id: str | None) -> bytes:
+        """Ask the stores alone for the packet of an alert that a lake has."""
+        survey, alert_id = alert.survey, alert.alert_id
+        stores = [source for source in self._sources[survey.name] if not isinstance(source, Lakes)]
+        try:
+            packet = self._ask_in_order(stores, survey, alert_id, object_id)
+        except AlertNotFound:
+            raise AlertNotFound(f"{survey.name} alert {alert_id} is kept in a lake, without its packet") from None
+        assert isinstance(packet, bytes)
         return packet
 
-    def _ask_in_order(self, survey: Survey, alert_id: str, object_id: str | None) -> bytes:
+    def _ask_in_order(
+        self, sources: Sequence[Source], survey: Survey, alert_id: str, object_id: str | None
+    ) -> bytes | LakeAlert:
         lacking: list[Store] = []
         failures: list[StoreUnavailable] = []
-        for store in self._stores[survey.name]:
+        for source in sources:
             try:
-                packet = self._ask(store, survey, alert_id, object_id)
-            except AlertNotFound:
-                lacking.append(store)
+                found = self._ask(source, survey, alert_id, object_id)
             except StoreUnavailable as error:
-                log.warning(
-                    "store %s could not be asked for %s alert %s: %s", store.name, survey.name, alert_id, error
-                )
+                name = "lakes" if isinstance(source, Lakes) else f"store {source.name}"
+                log.warning("%s could not be asked for %s alert %s: %s", name, survey.name, alert_id, error)
                 failures.append(error)
-            else:
-                if lacking or failures:
-                    self._keep(self._open(survey, alert_id, packet), lacking)
-                return packet
+                continue
+            if isinstance(found, bytes) and (lacking or failures):
+                self._keep(self._open(survey, alert_id, found), lacking)
+            if found is not None:
+                return found
+            if not isinstance(source, Lakes):
+                lacking.append(source)
         if failures:
             raise failures[0]
         raise AlertNotFound(f"there is no {survey.name} alert {alert_id}")
 
-    def _ask(self, store: Store, survey: Survey, alert_id: str, object_id: str | None) -> bytes:
+    def _ask(
+        self, source: Source, survey: Survey, alert_id: str, object_id: str | None
+    ) -> bytes | LakeAlert | None:
+        """Ask a store, or each of the survey's lakes until one has the alert; None if it is absent."""
+        failure: StoreUnavailable | None = None
+        for member in members(source, survey):
+            try:
+                return self._ask_one(member, survey, alert_id, object_id)
+            except AlertNotFound:
+                continue
+            except StoreUnavailable as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return None
+
+    def _ask_one(self, member: Member, survey: Survey, alert_id: str, object_id: str | None) -> bytes | LakeAlert:
         outcome: LookupOutcome = "unavailable"
         started_s = time.perf_counter()
         try:
-            packet = store.get(survey, alert_id, object_id)
+            # A lake finds alerts by their own id; whether the object is the one asked for is seen then.
+            found = member.alert(alert_id) if isinstance(member, Lake) else member.get(survey, alert_id, object_id)
             outcome = "hit"
         except AlertNotFound:
             outcome = "absent"
@@ -352,8 +355,8 @@ class Resolver:
             outcome = "hit"
             raise
         finally:
-            self._observer.store_asked(store.name, outcome, time.perf_counter() - started_s)
-        return packet
+            self._observer.store_asked(label(member), outcome, time.perf_counter() - started_s)
+        return found
 
     def _keep(self, alert: Alert, lacking: Sequence[Store]) -> None:
         """Check a packet found further down, and write it back to the first store that said it lacks it."""
@@ -365,6 +368,6 @@ class Resolver:
                 return
 
 
-def _check_object(alert: Alert, object_id: str) -> None:
+def _check_object(alert: AnyAlert, object_id: str) -> None:
     if alert.object_id != object_id:
         raise AlertNotFound(f"{alert.survey.name} alert {alert.alert_id} does not belong to object {object_id}")

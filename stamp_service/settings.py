@@ -85,6 +85,19 @@ class Settings(BaseSettings):
         "zstandard", description="How new packs are compressed; old ones are read whatever this says."
     )
 
+    # HDFS
+    hadoop_conf_dir: Path | None = Field(
+        None,
+        validation_alias="HADOOP_CONF_DIR",
+        description="Folder of Hadoop's `core-site.xml` and `hdfs-site.xml`, for lakes on HDFS.",
+    )
+    hdfs_user: str | None = Field(
+        None,
+        validation_alias="HADOOP_USER_NAME",
+        description="Who asks an HDFS without Kerberos; default: this process's user.",
+    )
+    hdfs_timeout_s: PositiveFloat = Field(10.0, description="Longest wait for an answer from HDFS.")
+
     # MARS
     mars_url: str | None = Field(
         None, validation_alias="MARS_URL", description="Address of a MARS-like API to look alerts up in."

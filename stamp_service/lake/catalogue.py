@@ -8,6 +8,7 @@ name, and the old file is deleted once the catalogue no longer names it.
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,25 +20,10 @@ from stamp_service.lake.rows import FileRow, LakeRow, SegmentRow, Totals
 from stamp_service.remote.processes import PerProcess
 
 # Raised when the tables change; an older catalogue is then made anew from the lakes.
-_FORMAT = 1
+FORMAT = 1
 _PATIENCE_S = 10.0
-_TABLES = """
-CREATE TABLE lakes (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL UNIQUE, survey TEXT NOT NULL
-);
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
-    path TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, tag TEXT NOT NULL,
-    digest TEXT NOT NULL, index_bytes INTEGER NOT NULL, alerts INTEGER NOT NULL, objects INTEGER NOT NULL,
-    tier TEXT NOT NULL,
-    UNIQUE (lake, path)
-);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
-    kind TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL
-);
-CREATE INDEX segments_of_lake ON segments (lake);
-"""
+# Commits are noticed after so long at most. Looking for them costs more than the rest of a read.
+_FRESH_S = 0.05
 FILE_COLUMNS = "id, path, size_bytes, modified_ns, tag, digest, index_bytes, alerts, objects, tier"
 
 
@@ -49,6 +35,9 @@ class _Connection:
         self.database: sqlite3.Connection | None = None
         self.inode: int | None = None
         self.opened = 0
+        # The state that was seen last, and until when that will do.
+        self.generation = (0, 0)
+        self.fresh_until_s = 0.0
 
 
 class Catalogue:
@@ -99,8 +88,13 @@ class Catalogue:
         """
         return self.folder / lake / "segments" / name
 
-    def generation(self) -> tuple[int, int]:
-        """Tell one state of the catalogue from the next, in some microseconds.
+    def generation(self, *, now: bool = False) -> tuple[int, int]:
+        """Tell one state of the catalogue from the next.
+
+        Parameters
+        ----------
+        now : bool
+            Whether to look even if that was done a moment ago; what was not found is worth it.
 
         Returns
         -------
@@ -112,10 +106,14 @@ class Catalogue:
         StoreUnavailable
             If the catalogue cannot be read.
         """
+        connection = self._connection()
+        if not now and time.monotonic() < connection.fresh_until_s:
+            return connection.generation
         with self._reading() as database:
-            if database is None:
-                return 0, 0
-            return self._connection().opened, database.execute("PRAGMA data_version").fetchone()[0]
+            version = 0 if database is None else database.execute("PRAGMA data_version").fetchone()[0]
+            connection.generation = connection.opened, version
+            connection.fresh_until_s = time.monotonic() + _FRESH_S
+            return connection.generation
 
     def lakes(self) -> tuple[LakeRow, ...]:
         """List the registered lakes.
@@ -196,6 +194,22 @@ class Catalogue:
         """
         rows = self._select(f"SELECT {FILE_COLUMNS} FROM files WHERE lake = ? ORDER BY id", lake)  # noqa: S608 - our own words
         return [_file_row(row) for row in rows]
+
+    def last_number(self) -> int:
+        """Find the largest number that a file of any lake ever had.
+
+        Returns
+        -------
+        int
+            The number; 0 if there was none.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the catalogue cannot be read.
+        """
+        rows = self._select("SELECT seq FROM sqlite_sequence WHERE name = 'files'")
+        return int(rows[0][0]) if rows else 0
 
     def segments(self, lake: int) -> list[SegmentRow]:
         """List a lake's segments.
@@ -287,15 +301,13 @@ def _file_row(row: Any) -> FileRow:  # noqa: ANN401 - as the table declares its 
     return FileRow(number, path, FileVersion(size_bytes, modified_ns, tag), *rest)
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """Open the database, for any thread: whoever uses it sees to it that one does at a time.
 
     Parameters
     ----------
     path : pathlib.Path
         The database.
-    create : bool
-        Whether to make it if it does not exist.
 
     Returns
     -------
@@ -307,16 +319,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     ConfigurationError
         If another version of this service made it.
     """
-    database = sqlite3.connect(
-        f"{path.as_uri()}?mode={'rwc' if create else 'rw'}", _PATIENCE_S, uri=True, check_same_thread=False
-    )
-    if create:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA foreign_keys = ON")
-    found = database.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0 and create:
-        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")
-    elif found != _FORMAT and (create or found != 0):
+    database = sqlite3.connect(f"{path.as_uri()}?mode=rw", _PATIENCE_S, uri=True, check_same_thread=False)
+    database.execute("PRAGMA foreign_keys = ON")
+    if database.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
         database.close()
         raise ConfigurationError(
             "The catalogue of lakes was made by another version: remove the folder `lakes` and add them again"

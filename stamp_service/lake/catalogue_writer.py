@@ -4,11 +4,30 @@ import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from stamp_service.errors import ConfigurationError
-from stamp_service.lake.catalogue import FILE_COLUMNS, Catalogue, connect
+from stamp_service.lake.catalogue import FILE_COLUMNS, FORMAT, Catalogue, connect
 from stamp_service.lake.rows import FileRow, LakeRow
 from stamp_service.lake.segments import IdKind
+
+_TABLES = """
+CREATE TABLE lakes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL UNIQUE, survey TEXT NOT NULL
+);
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
+    path TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, tag TEXT NOT NULL,
+    digest TEXT NOT NULL, index_bytes INTEGER NOT NULL, alerts INTEGER NOT NULL, objects INTEGER NOT NULL,
+    tier TEXT NOT NULL,
+    UNIQUE (lake, path)
+);
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lake INTEGER NOT NULL REFERENCES lakes ON DELETE CASCADE,
+    kind TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL
+);
+CREATE INDEX segments_of_lake ON segments (lake);
+"""
 
 
 @contextmanager
@@ -41,7 +60,9 @@ def open_writer(catalogue: Catalogue) -> Iterator["CatalogueWriter"]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError("Another process is adding or removing a lake") from None
-        with closing(connect(catalogue.path, create=True)) as database:
+        if not catalogue.path.exists():
+            _create(catalogue.path)
+        with closing(connect(catalogue.path)) as database:
             yield CatalogueWriter(database)
 
 
@@ -156,3 +177,13 @@ def _file_values(file: FileRow) -> tuple[object, ...]:
         *(file.id, file.path, version.size_bytes, version.modified_ns, version.tag),
         *(file.digest, file.index_bytes, file.alerts, file.objects, file.tier),
     )
+
+
+def _create(path: Path) -> None:
+    """Make an empty catalogue; it is seen with all of its tables or not at all."""
+    unfinished = path.with_suffix(".part")
+    unfinished.unlink(missing_ok=True)
+    with closing(sqlite3.connect(unfinished)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    unfinished.rename(path)

@@ -5,6 +5,7 @@ the root; the system is asked where an open file really is, because a path that 
 by the time it is opened.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from stamp_service.lake.paths import is_hidden, is_parquet, temporary_name
 
 # Without O_NONBLOCK opening a named pipe would wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
 _UNREADABLE = "the lake's folder could not be read"
 
 
@@ -102,11 +104,9 @@ class LocalFiles:
     def _opened(self, path: str) -> Iterator[int]:
         try:
             descriptor = os.open(self._prefix + path, _FLAGS)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if not self._root.is_dir():
-                raise StoreUnavailable(_UNREADABLE) from error
-            raise LakeFileNotFound(f"the lake has no file {path}") from error
         except OSError as error:
+            if error.errno in _ABSENT and self._root.is_dir():
+                raise LakeFileNotFound(f"the lake has no file {path}") from error
             raise StoreUnavailable(_UNREADABLE) from error
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not self._is_inside(

@@ -16,10 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from stamp_service.errors import LakeFileNotFound, NotFound, PacketCorrupt, TooLarge
+from stamp_service.errors import LakeFileNotFound, NotFound, PacketCorrupt, StoreUnavailable, TooLarge
 from stamp_service.lake.arrow_schema import arrow_schema, unite
+from stamp_service.lake.building import scan_file
 from stamp_service.lake.extras import extra
-from stamp_service.lake.files import Filesystem
+from stamp_service.lake.files import FileChanged, Filesystem
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.packets.bounded import Bounded
 from stamp_service.surveys import Survey
@@ -103,12 +104,12 @@ def write_lake(
     max_packet_bytes: int = MAX_PACKET_BYTES,
     report: Report = _ignore,
 ) -> Iterator[str]:
-    """Write alerts of one survey into a lake; the same alerts again add nothing.
+    """Write alerts of one survey into a lake, but those that it has.
 
     Parameters
     ----------
     files : Filesystem
-        The lake's files.
+        The lake's files; a folder on local disk has to exist.
     alerts : iterable of AlertRef
         The alerts, in any order; of several with one id, the first is written.
     survey : Survey
@@ -120,8 +121,8 @@ def write_lake(
     max_packet_bytes : int
         Most bytes of a packet, as it came and after each decompression.
     report : callable
-        Is told what becomes of each alert: `written`, `present` (before, or earlier in this run) or `refused`,
-        with the reason. Refused are packets that are corrupt or of another alert, and what cannot be read.
+        Is told what becomes of each alert: `written`, `present` (in the lake, or earlier in this run), or
+        `refused` and why: packets that are corrupt or of another alert, and what cannot be read.
 
     Yields
     ------
@@ -132,25 +133,40 @@ def write_lake(
     ------
     ConfigurationError
         If pyarrow is not installed.
+    PacketCorrupt
+        If a file of the lake is damaged or of another survey.
     StoreUnavailable
-        If the lake cannot be written to, or a schema could not be looked up.
+        If the lake cannot be read and written to, or a schema could not be looked up.
     """
     rows = _Rows(survey, schemas, max_packet_bytes, report)
+    payloads = {path for cutout in survey.cutouts.values() for path in cutout.fields}
     folders = _by_folder(alerts, report)
     with TemporaryDirectory(prefix="stamp-lake-") as scratch:
         for folder in sorted(folders):
-            refs = sorted(folders.pop(folder), key=_order)
+            refs = sorted(_absent(files, folder, folders.pop(folder), survey, report), key=_order)
             for number, start in enumerate(range(0, len(refs), rows_per_file)):
-                chunk = refs[start : start + rows_per_file]
-                path = f"{folder}/{_name(survey, number, chunk)}"
-                if _exists(files, path):
-                    _tell(report, chunk, "present")
-                    continue
-                written = _write_file(rows, survey, chunk, local := Path(scratch, "alerts.parquet"))
-                if written:
+                for part in rows.parts(refs[start : start + rows_per_file]):
+                    part.write(local := Path(scratch, "alerts.parquet"), payloads)
+                    path = f"{folder}/{_name(survey, number, part.refs)}"
                     files.put(path, local)
-                    _tell(report, written, "written")
+                    _tell(report, part.refs, "written")
                     yield path
+
+
+def _absent(
+    files: Filesystem, folder: str, refs: list[AlertRef], survey: Survey, report: Report
+) -> list[AlertRef]:
+    """Leave out the alerts that a folder's files hold."""
+    try:
+        indexes = [scan_file(files, path, version, survey) for path, version in files.walk(folder)]
+    except LakeFileNotFound:
+        return refs
+    except FileChanged:
+        raise StoreUnavailable("the lake's files change while they are looked through") from None
+    present = [ref for ref in refs if any(index.find_alert(ref.alert_id) is not None for index in indexes)]
+    _tell(report, present, "present")
+    known = {ref.alert_id for ref in present}
+    return [ref for ref in refs if ref.alert_id not in known]
 
 
 def _tell(report: Report, refs: Iterable[AlertRef], state: State) -> None:
@@ -198,14 +214,6 @@ def _name(survey: Survey, number: int, refs: list[AlertRef]) -> str:
     return f"part-{number:05}-{digest.hexdigest()}.snappy.parquet"
 
 
-def _exists(files: Filesystem, path: str) -> bool:
-    try:
-        files.version(path)
-    except LakeFileNotFound:
-        return False
-    return True
-
-
 class _Rows:
     """Reads alerts as rows of Arrow tables."""
 
@@ -217,10 +225,19 @@ class _Rows:
         self._max_packet_bytes = max_packet_bytes
         self._report = report
         # By identity: packets of one schema share it. Holding it keeps its id its own.
-        self._schemas: Bounded[int, tuple[object, Any]] = Bounded(_MAX_SCHEMAS)
+        self._schemas: Bounded[int, tuple[object, _Layout]] = Bounded(_MAX_SCHEMAS)
 
-    def tables(self, refs: Iterable[AlertRef]) -> Iterator[tuple[list[AlertRef], "pa.Table"]]:
-        """Read alerts, and leave out and report those that cannot be read."""
+    def parts(self, refs: Iterable[AlertRef]) -> "Iterable[_Part]":
+        """Read alerts, leave out and report what cannot be written, and put together what may share a file."""
+        parts: dict[_Places, _Part] = defaultdict(_Part)
+        for those, layout, table in self._tables(refs):
+            try:
+                parts[layout].add(those, table)
+            except PacketCorrupt as error:
+                self.refuse(those, str(error))
+        return parts.values()
+
+    def _tables(self, refs: Iterable[AlertRef]) -> "Iterator[_Table]":
         waiting = iter(refs)
         while batch := list(islice(waiting, _ROWS_PER_BATCH)):
             decoded = [row for ref in batch if (row := self._decode(ref)) is not None]
@@ -245,19 +262,23 @@ class _Rows:
             self.refuse([ref], str(error))
         return None
 
-    def _schema(self, alert: Alert) -> "pa.Schema":
+    def _schema(self, alert: Alert) -> "_Layout":
         schema = alert.packet.schema
         known = self._schemas.get(id(schema))
         if known is None:
-            known = schema, arrow_schema(schema)
+            survey = self._survey
+            groups = survey.alert_id.fields, survey.object_id.fields, survey.time.fields
+            places = tuple(next(filter(alert.packet.has, paths), None) for paths in groups)
+            known = schema, (arrow_schema(schema), places)
             self._schemas.put(id(schema), known)
         return known[1]
 
-    def _convert(self, rows: "list[_Row]") -> Iterator[tuple[list[AlertRef], "pa.Table"]]:
+    def _convert(self, rows: "list[_Row]") -> "Iterator[_Table]":
         arrow = extra("pyarrow")
         refs = [ref for ref, _, _ in rows]
+        schema, places = rows[0][1]
         try:
-            yield refs, arrow.Table.from_pylist([record for _, _, record in rows], schema=rows[0][1])
+            yield refs, places, arrow.Table.from_pylist([record for _, _, record in rows], schema=schema)
         except (arrow.ArrowException, OverflowError, TypeError, ValueError):
             # A number beyond its type's range: whose it is shows when each is tried by itself.
             if len(rows) == 1:
@@ -267,27 +288,31 @@ class _Rows:
                 yield from self._convert([row])
 
 
-_Row = tuple[AlertRef, Any, dict[str, Any]]
+# Where ids and time stand. Alerts that differ in it share no file: each file has them in one column.
+_Places = tuple[str | None, ...]
+# A packet's schema as Arrow's, and what is said above.
+_Layout = tuple[Any, _Places]
+_Row = tuple[AlertRef, _Layout, dict[str, Any]]
+_Table = tuple[list[AlertRef], _Places, Any]
 
 
-def _write_file(rows: _Rows, survey: Survey, refs: list[AlertRef], local: Path) -> list[AlertRef]:
-    """Write alerts into one file, in this order, and say which are in it; none, and there is no file."""
-    arrow = extra("pyarrow")
-    written: list[AlertRef] = []
-    tables: list[Any] = []
-    schema: Any = None
-    for those, table in rows.tables(refs):
-        try:
-            schema = table.schema if schema is None else unite([schema, table.schema])
-        except PacketCorrupt as error:
-            rows.refuse(those, str(error))
-            continue
-        written += those
-        tables.append(table)
-    if tables:
-        payloads = {path for cutout in survey.cutouts.values() for path in cutout.fields}
-        _write_table(arrow.concat_tables(tables, promote_options="permissive"), local, payloads)
-    return written
+class _Part:
+    """What goes into one file."""
+
+    def __init__(self) -> None:
+        self.refs: list[AlertRef] = []
+        self._tables: list[Any] = []
+        self._schema: Any = None
+
+    def add(self, refs: list[AlertRef], table: "pa.Table") -> None:
+        """Add rows; `PacketCorrupt` if their schema does not fit those that are here."""
+        self._schema = table.schema if self._schema is None else unite([self._schema, table.schema])
+        self.refs += refs
+        self._tables.append(table)
+
+    def write(self, local: Path, payloads: Collection[str]) -> None:
+        """Write the file."""
+        _write_table(extra("pyarrow").concat_tables(self._tables, promote_options="permissive"), local, payloads)
 
 
 def _write_table(table: "pa.Table", local: Path, payloads: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """Packets: from bytes to alerts, without any input or output."""
 
-from stamp_service.packets.alert import Alert, Summary, open_alert, recognise
+from stamp_service.packets.alert import Alert, id_text, open_alert, recognise
 from stamp_service.packets.compression import CODECS
 from stamp_service.packets.packet import MAX_PACKET_BYTES, Packet, SchemaLookup
 from stamp_service.packets.schema import (
@@ -10,6 +10,7 @@ from stamp_service.packets.schema import (
     rubin_namespace,
     wire_id_of,
 )
+from stamp_service.packets.summary import Summary, summarise, summary_paths
 from stamp_service.packets.writer import encode_body, frame_ocf, frame_wire, write_ocf, write_wire
 
 __all__ = [
@@ -24,10 +25,13 @@ __all__ = [
     "encode_body",
     "frame_ocf",
     "frame_wire",
+    "id_text",
     "open_alert",
     "read_schema",
     "recognise",
     "rubin_namespace",
+    "summarise",
+    "summary_paths",
     "wire_id_of",
     "write_ocf",
     "write_wire",

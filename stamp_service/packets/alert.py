@@ -1,47 +1,15 @@
 """An alert: a packet read the way its survey's definition says."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stamp_service.errors import CutoutAbsent, PacketCorrupt, TooLarge
 from stamp_service.packets.packet import MAX_PACKET_BYTES, Packet, SchemaLookup
 from stamp_service.packets.plans import Group
+from stamp_service.packets.summary import Summary, summarise, summary_paths
 from stamp_service.surveys import Kind, Survey, Surveys
 
-# Modified Julian date 0, as a Julian date.
-_MJD_EPOCH_JD = 2400000.5
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an index or a page shows of an alert; None where the packet does not say.
-
-    Parameters
-    ----------
-    time_mjd : float or None
-        Time of the measurement, modified Julian date, in the survey's own time scale.
-    ra_deg : float or None
-        Right ascension, ICRS, degrees.
-    dec_deg : float or None
-        Declination, ICRS, degrees.
-    band : str or None
-        The band's name.
-    magnitude : float or None
-        Magnitude, where the survey measures magnitudes.
-    flux_njy : float or None
-        Flux in nJy, where the survey measures fluxes.
-    """
-
-    time_mjd: float | None
-    ra_deg: float | None
-    dec_deg: float | None
-    band: str | None
-    magnitude: float | None
-    flux_njy: float | None
 
 
 class Alert:
@@ -175,26 +143,7 @@ class Alert:
         PacketCorrupt
             If the packet is damaged or of another alert.
         """
-        survey = self.survey
-        time, ra, dec, band, magnitude, flux = self._read(
-            survey.time.fields,
-            survey.position.ra,
-            survey.position.dec,
-            survey.band.fields,
-            survey.photometry.magnitude,
-            survey.photometry.flux,
-        )
-        time_mjd = _number(time)
-        if time_mjd is not None and survey.time.format == "jd":
-            time_mjd -= _MJD_EPOCH_JD
-        return Summary(
-            time_mjd=time_mjd,
-            ra_deg=_number(ra),
-            dec_deg=_number(dec),
-            band=None if band is None else survey.band.names.get(str(band), str(band)),
-            magnitude=_number(magnitude),
-            flux_njy=_number(flux),
-        )
+        return summarise(self.survey, self._read(*summary_paths(self.survey)))
 
     def _read(self, *groups: Group) -> list[object]:
         """Read values, and the ids with them as long as they were not compared."""
@@ -244,12 +193,6 @@ def id_text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def open_alert(

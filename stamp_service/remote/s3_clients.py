@@ -24,6 +24,7 @@ from stamp_service.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from obstore import GetOptions
     from obstore.store import ClientConfig, S3Credential
 
 log = logging.getLogger(__name__)
@@ -100,16 +101,51 @@ class S3Clients:
         bytes or None
             The object; None if there is any reason to ask boto3.
         """
+
+        def read(reader: ObjectReader) -> bytes:
+            found = reader.get(key)
+            check_size(found.meta["size"])
+            return found.bytes().to_bytes()
+
+        return self._try(bucket, key, read)
+
+    def read_range_fast(self, bucket: str, key: str, start: int, length: int, tag: str) -> bytes | None:
+        """Read a part of an object with obstore.
+
+        Parameters
+        ----------
+        bucket, key : str
+            Which object.
+        start, length : int
+            Offset and number of the bytes.
+        tag : str
+            The entity tag that the object must have; any if empty.
+
+        Returns
+        -------
+        bytes or None
+            Exactly those bytes; None if there is any reason to ask boto3.
+        """
+        wanted: GetOptions = {"range": (start, start + length)}
+        if tag:
+            wanted["if_match"] = tag
+
+        def read(reader: ObjectReader) -> bytes | None:
+            found = reader.get(key, options=wanted)
+            body = found.bytes().to_bytes()
+            # Some servers ignore the condition.
+            fits = len(body) == length and (not tag or found.meta["e_tag"] == tag)
+            return body if fits else None
+
+        return self._try(bucket, key, read)
+
+    def _try(self, bucket: str, key: str, read: Callable[[ObjectReader], bytes | None]) -> bytes | None:
         # obstore drops slashes at either end, which would make it another object.
         if key != key.strip("/"):
             return None
         try:
             reader = self.reader(bucket)
-            if reader is None:
-                return None
-            found = reader.get(key)
-            check_size(found.meta["size"])
-            return found.bytes().to_bytes()
+            return None if reader is None else read(reader)
         except FileNotFoundError:
             return None
         except (ObstoreError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Where packets are kept, and where their schemas come from."""
 
 from stamp_service.remote.s3_clients import S3Access
-from stamp_service.stores.factory import open_archives, open_local, open_packed, open_stores
+from stamp_service.stores.factory import open_archives, open_local, open_named_stores, open_packed, open_stores
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
@@ -39,6 +39,7 @@ __all__ = [
     "import_schemas",
     "open_archives",
     "open_local",
+    "open_named_stores",
     "open_packed",
     "open_packet",
     "open_schemas",

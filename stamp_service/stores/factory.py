@@ -1,6 +1,7 @@
 """The stores that the settings name, in the order in which each survey is looked up."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 from stamp_service.errors import ConfigurationError
 from stamp_service.remote.s3_clients import S3Access
@@ -86,8 +87,51 @@ def open_packed(settings: Settings, surveys: Surveys) -> PackedStore:
     )
 
 
-def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
+def open_named_stores(settings: Settings, surveys: Surveys) -> Mapping[str, Mapping[str, tuple[Store, ...]]]:
     """Open every store that some survey is resolved from; surveys share them.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys.
+
+    Returns
+    -------
+    mapping of str to mapping of str to tuple of Store
+        For each survey, the stores that each word of its `stores` stands for, in their order; none where they are
+        not configured, or are lakes.
+
+    Raises
+    ------
+    ConfigurationError
+        If a survey has nothing to be looked up in.
+    """
+    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
+    packed = open_packed(settings, surveys) if settings.packed_surveys else None
+    archived = [survey for survey in surveys.values() if "archive" in survey.stores]
+    local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
+    s3 = _open_s3(settings, buckets) if buckets else None
+    mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
+
+    def order(survey: Survey) -> Mapping[str, tuple[Store, ...]]:
+        archive = s3 if survey.name in buckets else local
+        # Behind the packed store stands the other one: what was put there is found, and packed once asked for.
+        kept = (packed, archive) if survey.name in settings.packed_surveys else (archive,)
+        named: Mapping[str, tuple[Store | None, ...]] = {"archive": kept, "mars": (mars,)}
+        found: dict[str, tuple[Store, ...]] = {
+            word: tuple(store for store in named.get(word, ()) if store is not None) for word in survey.stores
+        }
+        if not any(found.values()) and "lake" not in survey.stores:
+            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
+        return found
+
+    return {survey.name: order(survey) for survey in surveys.values()}
+
+
+def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Store, ...]]:
+    """Open the same stores without their words.
 
     Parameters
     ----------
@@ -104,26 +148,10 @@ def open_stores(settings: Settings, surveys: Surveys) -> Mapping[str, tuple[Stor
     Raises
     ------
     ConfigurationError
-        If a survey has no store at all.
+        If a survey has nothing to be looked up in.
     """
-    buckets = {name: bucket for name in surveys if (bucket := settings.bucket(name)) is not None}
-    packed = open_packed(settings, surveys) if settings.packed_surveys else None
-    archived = [survey for survey in surveys.values() if "archive" in survey.stores]
-    local = open_local(settings) if any(survey.name not in buckets for survey in archived) else None
-    s3 = _open_s3(settings, buckets) if buckets else None
-    mars = _open_mars(settings, settings.mars_url) if settings.mars_url else None
-
-    def order(survey: Survey) -> tuple[Store, ...]:
-        archive = s3 if survey.name in buckets else local
-        # Behind the packed store stands the other one: what was put there is found, and packed once asked for.
-        kept = (packed, archive) if survey.name in settings.packed_surveys else (archive,)
-        named = {"archive": kept, "mars": (mars,)}
-        stores = tuple(store for name in survey.stores for store in named.get(name, ()) if store is not None)
-        if not stores:
-            raise ConfigurationError(f"Survey {survey.name} is looked up in MARS alone, and MARS_URL is not set")
-        return stores
-
-    return {survey.name: order(survey) for survey in surveys.values()}
+    named = open_named_stores(settings, surveys)
+    return {name: tuple(chain.from_iterable(stores.values())) for name, stores in named.items()}
 
 
 def _s3_access(settings: Settings) -> S3Access:

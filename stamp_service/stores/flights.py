@@ -4,18 +4,21 @@ import copy
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Generic, TypeVar
 
 from stamp_service.errors import StoreUnavailable
 
+T = TypeVar("T")
 
-class Flights:
+
+class Flights(Generic[T]):
     """What is being fetched now, by key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[Hashable, Future[bytes]] = {}
+        self._under_way: dict[Hashable, Future[T]] = {}
 
-    def share(self, key: Hashable, fetch: Callable[[], bytes]) -> bytes:
+    def share(self, key: Hashable, fetch: Callable[[], T]) -> T:
         """Fetch something, or wait for the thread that is fetching it already.
 
         Parameters
@@ -27,7 +30,7 @@ class Flights:
 
         Returns
         -------
-        bytes
+        object
             What was fetched.
 
         Raises
@@ -59,7 +62,7 @@ class Flights:
             del self._under_way[key]
 
 
-def _await(flight: "Future[bytes]") -> bytes:
+def _await(flight: "Future[T]") -> T:
     error = flight.exception()
     if error is None:
         return flight.result()

@@ -14,27 +14,16 @@ exist. That is not absence, S3 refuses to say; such a store is unavailable for e
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http import HTTPStatus
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ReadTimeoutError,
-)
-from botocore.exceptions import ConnectionError as S3ConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from stamp_service.errors import AlertNotFound, PacketConflict, StoreTimeout, StoreUnavailable
+from stamp_service.errors import AlertNotFound, PacketConflict, StoreUnavailable
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.retries import Transient, persist
 from stamp_service.remote.s3_clients import S3Access, S3Clients, open_clients
+from stamp_service.remote.s3_errors import error_code, explained
 from stamp_service.stores.gzipped import gunzip_packet, gzip_packet, limit_gzipped
 from stamp_service.stores.listing import read_ahead
 from stamp_service.stores.protocol import check_packet_size
@@ -43,8 +32,6 @@ from stamp_service.surveys import Survey
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
-_BAD_CREDENTIALS = {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 # No survey's key: asking for it shows that the bucket exists and that its absence is told.
 _PROBE = "stamp-service-readiness-probe"
 
@@ -211,7 +198,7 @@ class S3Store:
         bucket, prefix = self._buckets[survey.name], survey.key_prefix
 
         def page(_attempt: int) -> list[str]:
-            with explained(survey.name, "to list"):
+            with _explained(survey.name, "to list"):
                 answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=last)
             return [item["Key"] for item in answer.get("Contents", [])]
 
@@ -230,7 +217,7 @@ class S3Store:
         client = self._open().boto
         for survey_name, bucket in self._buckets.items():
             try:
-                with explained(survey_name, _PROBE):
+                with _explained(survey_name, _PROBE):
                     _get_object(client, bucket, _PROBE, _PROBE, self._max_packet_bytes)
             except AlertNotFound:
                 continue
@@ -261,62 +248,10 @@ def _put_object(client: "S3Client", bucket: str, key: str, stored: bytes) -> Non
     try:
         client.put_object(Bucket=bucket, Key=key, Body=stored, IfNoneMatch="*")
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NotImplemented":
+        if error_code(error) != "NotImplemented":
             raise
         client.put_object(Bucket=bucket, Key=key, Body=stored)
 
 
-@contextmanager
-def explained(survey_name: str, alert_id: str) -> Iterator[None]:
-    """Turn what boto3 raises into the house's errors.
-
-    Parameters
-    ----------
-    survey_name : str
-        Whose bucket is asked.
-    alert_id : str
-        What it is asked for.
-
-    Raises
-    ------
-    AlertNotFound
-        If S3 says `NoSuchKey`.
-    Transient
-        If asking again may help.
-    StoreUnavailable
-        If it will not.
-    """
-    try:
-        yield
-    except ClientError as error:
-        raise _explain_answer(error, survey_name, alert_id) from error
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise StoreUnavailable("S3 could not be asked: there are no valid AWS credentials") from error
-    except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise Transient(StoreTimeout("S3 did not answer in time")) from error
-    except IncompleteReadError as error:
-        raise Transient(StoreUnavailable("S3 cut its answer short")) from error
-    except (S3ConnectionError, HTTPClientError) as error:
-        raise Transient(StoreUnavailable("the connection to S3 failed")) from error
-    except BotoCoreError as error:
-        raise StoreUnavailable("S3 could not be asked: its configuration is wrong") from error
-
-
-def _explain_answer(error: ClientError, survey_name: str, alert_id: str) -> Exception:
-    """Tell an error answer's meaning by its code; the status alone does not say what is absent."""
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    bucket = f"the bucket of {survey_name}"
-    if code == "NoSuchKey":
-        return AlertNotFound(f"there is no {survey_name} alert {alert_id}")
-    if code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Transient(StoreUnavailable("S3 asks for fewer requests"), pause_s=0.2)
-    # The last two: another writer was faster, and the next attempt sees what it wrote.
-    if status >= 500 or code in {"RequestTimeout", "PreconditionFailed", "ConditionalRequestConflict"}:
-        return Transient(StoreUnavailable(f"S3 failed with status {status} for {bucket}"))
-    if code == "NoSuchBucket":
-        return StoreUnavailable(f"S3 does not have {bucket}")
-    if code in _BAD_CREDENTIALS:
-        return StoreUnavailable(f"S3 refused the credentials for {bucket}")
-    how = "denied access to" if status == HTTPStatus.FORBIDDEN else f"answered with status {status} for"
-    return StoreUnavailable(f"S3 {how} {bucket}")
+def _explained(survey_name: str, alert_id: str) -> AbstractContextManager[None]:
+    return explained(f"the bucket of {survey_name}", AlertNotFound(f"there is no {survey_name} alert {alert_id}"))

@@ -69,6 +69,11 @@ class Identifier(_Part):
     pattern: Pattern
     type: Literal["int64", "text"] = "text"
 
+    @cached_property
+    def name(self) -> str:
+        """What the survey itself calls the id, such as `candid`: the name of the preferred field."""
+        return self.fields[0].rpartition(".")[2]
+
     def matches(self, text: str) -> bool:
         """Say whether a text is such an id.
 

@@ -5,7 +5,7 @@ from flask import Blueprint, Response
 
 from stamp_service.errors import NotFound
 from stamp_service.images import gzip_cutout
-from stamp_service.packets import Packet, frame_wire, wire_id_of
+from stamp_service.packets import Packet, frame_wire, open_alert, wire_id_of
 from stamp_service.web.answers import Question, answer, ask
 from stamp_service.web.openapi import Operation, describe
 from stamp_service.web.services import services
@@ -40,7 +40,9 @@ def alert(alert_id: str) -> Response:
 
 def _gzipped_wire(question: Question) -> bytes:
     here = services()
-    packet = here.resolver.alert(question.survey, question.alert_id).packet
+    survey, alert_id = question.survey, question.alert_id
+    data = here.resolver.packet(survey, alert_id)
+    packet = open_alert(survey, alert_id, data, here.schemas, here.settings.max_packet_bytes).packet
     if packet.format == "wire":
         return gzip_cutout(packet.data)
     return gzip_cutout(_as_wire(packet))

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Response, g, has_request_context, request
 from werkzeug.datastructures import Headers
 
 from stamp_service import __version__
+from stamp_service.lake.side_index import Tier
 from stamp_service.surveys import Permission, Survey
+from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import services
 
 if TYPE_CHECKING:
@@ -126,6 +128,23 @@ def ask(
     return Question(found, checked_id, checked_object, public)
 
 
+def note_lake_read(metrics: Metrics, tier: Tier, seconds: float) -> None:
+    """Count a read out of a lake, and note how it went for the answer that it is for.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        Who counts.
+    tier : str
+        How it was read.
+    seconds : float
+        How long that took.
+    """
+    metrics.lake_read(tier, seconds)
+    if has_request_context():  # batches read in threads of their own
+        g.lake_tier = tier
+
+
 def answer(
     question: Question,
     form: str,
@@ -176,6 +195,8 @@ def answer(
         ("Accept-Ranges", "bytes"),
     ]
     response = Response(make(tag), mimetype=media_type, headers=headers)
+    if "lake_tier" in g:
+        response.headers["X-Lake-Tier"] = g.lake_tier
     if "Range" in request.headers or if_none_match:
         response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
     return response

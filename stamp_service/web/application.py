@@ -1,30 +1,32 @@
 """The application factory."""
 
 import logging
+from functools import partial
 
 from flask import Flask
 
 from stamp_service.cache import ByteCache
+from stamp_service.lake.lakes import open_lakes
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
-from stamp_service.stores import open_schemas, open_stores
+from stamp_service.sources import open_sources
+from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, logs, operations, v1, xmatch
+from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1, xmatch
 from stamp_service.web.access import Access
+from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
 
 # A thousand stamps in a batch, or one packet in a form; nothing else has a body.
 _FORM_OVERHEAD_BYTES = 64 * 1024
-_BLUEPRINTS = (
-    v1.blueprint,
-    xmatch.blueprint,
-    batch.blueprint,
-    alerce.blueprint,
-    alertdb.blueprint,
-    operations.blueprint,
-)
+_SHAPES: dict[str, errors.Shape] = {
+    "alerce": errors.message,
+    "alerce_writing": errors.message,
+    "alertdb": errors.detail,
+    "fink": errors.status_and_text,
+}
 
 
 def create_app(settings: Settings) -> Flask:
@@ -51,8 +53,9 @@ def create_app(settings: Settings) -> Flask:
     surveys = load_surveys(settings.surveys_dir)
     metrics = Metrics(app)
     schemas = open_schemas(settings)
+    lakes = open_lakes(settings, surveys, partial(note_lake_read, metrics))
     resolver = Resolver(
-        open_stores(settings, surveys),
+        open_sources(settings, surveys, lakes),
         schemas,
         cache_bytes=settings.packet_cache_bytes,
         max_packet_bytes=settings.max_packet_bytes,
@@ -65,6 +68,7 @@ def create_app(settings: Settings) -> Flask:
             settings=settings,
             surveys=surveys,
             schemas=schemas,
+            lakes=lakes,
             resolver=resolver,
             access=access,
             pictures=ByteCache(settings.picture_cache_bytes),
@@ -72,10 +76,10 @@ def create_app(settings: Settings) -> Flask:
         ),
     )
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
-    errors.install(app, {"alerce": errors.message, "alerce_writing": errors.message, "alertdb": errors.detail})
+    errors.install(app, _SHAPES)
     xmatch.install(app, settings)
-    for blueprint in _BLUEPRINTS:
-        app.register_blueprint(blueprint)
+    for module in (v1, xmatch, batch, alerce, alertdb, fink, operations):
+        app.register_blueprint(module.blueprint)
     if access.writable:
         app.register_blueprint(alerce.writing)
     logging.getLogger("stamp_service").debug("serving %s", ", ".join(surveys))

@@ -10,10 +10,13 @@ from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from stamp_service.lake.side_index import Tier
 from stamp_service.resolver import LookupOutcome, WriteBackOutcome
 
 _LOOKUP_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+# A fragment takes a fraction of a millisecond, a file read whole may take seconds.
+_LAKE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1, 5)
 Stage = Literal["decode", "draw"]
 
 
@@ -47,23 +50,23 @@ class Metrics:
                 requests_total.labels(method, status),
             )
         )
-        self._lookups = Histogram(
-            "stamp_store_lookup_seconds",
-            "Time to ask a store for a packet",
-            ["store", "outcome"],
-            buckets=_LOOKUP_BUCKETS_S,
-            registry=registry,
+
+        def times(name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"stamp_{name}_seconds", what, labels, buckets=buckets, registry=registry)
+
+        self._lookups = times(
+            "store_lookup", "Time to ask a store for a packet", _LOOKUP_BUCKETS_S, "store", "outcome"
         )
+        self._lake_reads = times("lake_read", "Time to read cutouts out of a lake", _LAKE_BUCKETS_S, "tier")
         self._stages = {
-            stage: Histogram(
-                f"stamp_{stage}_seconds", f"Time to {stage} a stamp", buckets=_STAGE_BUCKETS_S, registry=registry
-            )
-            for stage in ("decode", "draw")
+            stage: times(stage, f"Time to {stage} a stamp", _STAGE_BUCKETS_S) for stage in ("decode", "draw")
         }
         self._cache = Counter("stamp_cache_requests", "Cache lookups", ["cache", "outcome"], registry=registry)
         self._write_backs = Counter("stamp_write_backs", "Packets written back", ["outcome"], registry=registry)
         for outcome in get_args(WriteBackOutcome):
             self._write_backs.labels(outcome)  # so that the first failure is a step up from zero, which alarms see
+        for tier in get_args(Tier):
+            self._lake_reads.labels(tier)
 
     def request_answered(self, method: str, url_rule: str, status: int, seconds: float) -> None:
         """Note that a request was answered.
@@ -114,6 +117,18 @@ class Metrics:
             How long that took.
         """
         self._lookups.labels(store, outcome).observe(seconds)
+
+    def lake_read(self, tier: Tier, seconds: float) -> None:
+        """Note that cutouts were read out of a lake.
+
+        Parameters
+        ----------
+        tier : str
+            How: `fragment`, `page` or `pyarrow`.
+        seconds : float
+            How long that took, from the ids to the cutouts.
+        """
+        self._lake_reads.labels(tier).observe(seconds)
 
     def cache_asked(self, *, hit: bool) -> None:
         """Note that the cache of packets was asked; see `resolver.Observer`.

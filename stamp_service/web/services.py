@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from stamp_service.cache import ByteCache
+from stamp_service.lake.lakes import Lakes
 from stamp_service.packets import SchemaLookup
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
@@ -27,6 +28,8 @@ class Services:
         The surveys that are defined.
     schemas : SchemaLookup
         Schemas of wire-format packets.
+    lakes : Lakes
+        The Parquet lakes that are registered.
     resolver : Resolver
         Finds packets.
     access : Access
@@ -40,6 +43,7 @@ class Services:
     settings: Settings
     surveys: Surveys
     schemas: SchemaLookup
+    lakes: Lakes
     resolver: Resolver
     access: Access
     pictures: ByteCache[str]

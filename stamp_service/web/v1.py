@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from stamp_service.errors import CutoutAbsent
 from stamp_service.images import Style, draw_triptych, pack_fits
-from stamp_service.packets import Alert
+from stamp_service.resolver import AnyAlert
 from stamp_service.surveys import Kind
 from stamp_service.web.answers import Question, answer, ask
 from stamp_service.web.forms import MEDIA_TYPES, CutoutForm, Form, StyleQuery, stamp_of
@@ -66,7 +66,7 @@ def alert_metadata(survey: str, alert_id: str) -> Response:
     )
 
 
-def _alert(question: Question) -> Alert:
+def _alert(question: Question) -> AnyAlert:
     return services().resolver.alert(question.survey, question.alert_id, question.object_id)
 
 
@@ -145,7 +145,7 @@ def all_stamps(survey: str, alert_id: str, form: Literal["png", "fits"], query: 
     )
 
 
-def _cutouts(alert: Alert) -> dict[Kind, bytes]:
+def _cutouts(alert: AnyAlert) -> dict[Kind, bytes]:
     cutouts = alert.cutouts()
     if not cutouts:
         raise CutoutAbsent(f"{alert.survey.name} alert {alert.alert_id} was published without stamps")
@@ -167,7 +167,7 @@ def _triptych(question: Question, styles: dict[Kind, Style]) -> bytes:
         )
 
 
-def _title(question: Question, alert: Alert) -> list[str]:
+def _title(question: Question, alert: AnyAlert) -> list[str]:
     """Name the alert; say what was measured only where everybody may know it."""
     name = f"{question.survey.name.upper()} {question.alert_id}"
     if not services().access.is_public(question.survey, "metadata"):

@@ -1,8 +1,10 @@
 """What the documents promise, tried out on a running service."""
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.conftest import ROOT
 from tests.integration.services.service import RunningService, running_service
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "doc").glob("*.md"))]
+START = "from stamp_service.cli import main; main()"
 ADDRESS = "http://localhost:8087"
 
 
@@ -28,12 +31,27 @@ CURLS = [
     for command in re.split(r"\n(?=\w)", block.strip())
     if command.startswith("curl") and ADDRESS in command
 ]
+LAKE_COMMANDS = [
+    command
+    for block in blocks(DOCUMENTS[0], "bash")
+    for command in block.strip().split("\n")
+    if command.startswith(".venv/bin/stamp-service lake")
+]
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """The service with its synthetic alerts."""
-    with running_service(tmp_path_factory.mktemp("data")) as running:
+    """The service with its synthetic alerts, and the lake of the README."""
+    data = tmp_path_factory.mktemp("data")
+    with running_service(data) as running:
+        for command in LAKE_COMMANDS:
+            subprocess.run(
+                [sys.executable, "-c", START, *shlex.split(command)[1:]],
+                cwd=data,
+                env=os.environ | {"STAMP_DATA_DIR": str(data), "PYTHONPATH": str(ROOT)},
+                check=True,
+                timeout=60,
+            )
         yield running
 
 

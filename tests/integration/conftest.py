@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from tests.integration.services.faults import Answer, FaultServer
+from tests.integration.services.hdfs import RunningHdfs, running_hdfs
 from tests.integration.services.kafka import RunningKafka, running_kafka
 from tests.integration.services.mars import MarsServer, running_mars
 from tests.integration.services.s3 import running_s3
@@ -79,3 +80,10 @@ def fault_server() -> Iterator[Callable[..., FaultServer]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def hdfs() -> Iterator[RunningHdfs]:
+    """An HDFS with three DataNodes and blocks of 1 MiB."""
+    with running_hdfs(dfs_blocksize="1048576") as server:
+        yield server

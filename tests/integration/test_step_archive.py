@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import requests
 from confluent_kafka import Producer
+from stamp_service.index import open_index
 
 from stamp_service.demo import demo_alerts
-from stamp_service.index import open_index
 from stamp_service.packets import recognise
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import import_schema, open_schemas, open_stores

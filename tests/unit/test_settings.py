@@ -200,6 +200,8 @@ def test_names_are_complete_and_described():
     assert {name for name in names if not name.startswith("STAMP_")} == {
         "ZTF_BUCKET_NAME",
         "ATLAS_BUCKET_NAME",
+        "HADOOP_CONF_DIR",
+        "HADOOP_USER_NAME",
         "MARS_URL",
         "APP_BIND",
         "APP_PORT",

@@ -15,7 +15,7 @@ from stamp_service.errors import AlertNotFound, StoreUnavailable
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.retries import Transient, persist
 from stamp_service.remote.s3_clients import S3Clients
-from stamp_service.stores.s3 import explained
+from stamp_service.remote.s3_errors import explained
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
@@ -47,7 +47,7 @@ class Objects:
 
     def _persist(self, call: Callable[[], T]) -> T:
         def attempt(_number: int) -> T:
-            with explained(self._survey_name, "in this pack"):
+            with explained(f"the bucket of {self._survey_name}", AlertNotFound("there is no such pack")):
                 return call()
 
         return persist(attempt, self._attempts)
