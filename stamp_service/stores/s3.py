@@ -103,7 +103,7 @@ class S3Store:
             return stored
 
         def read(_attempt: int) -> bytes:
-            with explained(survey_name, alert_id):
+            with _explained(survey_name, alert_id):
                 return _get_object(clients.boto, bucket, key, alert_id, limit_bytes)
 
         return persist(read, max(1, self._attempts - 1))
@@ -153,7 +153,7 @@ class S3Store:
         def write(_attempt: int) -> bool:
             if self._is_stored(survey, alert_id, packet, object_id):
                 return False
-            with explained(survey.name, alert_id):
+            with _explained(survey.name, alert_id):
                 _put_object(client, bucket, key, stored)
             return True
 

@@ -12,28 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.services import require_service
+from tests.integration.services.maven import class_path
 
 _START_S = 120
 _ANSWER_S = 60
-_FETCH_S = 900
 _PROGRAM = Path(__file__).with_name("MiniHdfs.java")
-_PROJECT = """
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>tests</groupId>
-  <artifactId>hdfs</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.hadoop</groupId>
-      <artifactId>hadoop-minicluster</artifactId>
-      <version>3.4.2</version>
-    </dependency>
-  </dependencies>
-</project>
-"""
-_CLASS_PATH = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
+_HADOOP = "org.apache.hadoop:hadoop-minicluster:3.4.2"
 
 
 @dataclass(frozen=True)
@@ -100,25 +84,11 @@ def _limited(process: "subprocess.Popen[str]", seconds: float) -> Iterator[None]
         timer.cancel()
 
 
-def _find_class_path(folder: Path) -> str:
-    """Let Maven find Hadoop: in its cache if it is there, otherwise from where it is configured to look."""
-    (folder / "pom.xml").write_text(_PROJECT)
-    found = folder / "class-path"
-    command = ["mvn", "-q", "-B", "-f", str(folder / "pom.xml"), _CLASS_PATH, f"-Dmdep.outputFile={found}"]
-    for offline in (["-o"], []):
-        try:
-            subprocess.run([*command, *offline], capture_output=True, timeout=_FETCH_S, check=True)
-            return found.read_text().strip()
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            continue
-    return require_service("Maven could not fetch hadoop-minicluster")
-
-
 @contextmanager
 def running_hdfs(**settings: str) -> Iterator[RunningHdfs]:
     """Run an empty HDFS; settings of Hadoop are given with `_` for `.`."""
-    if missing := [name for name in ("java", "javac", "mvn") if shutil.which(name) is None]:
-        require_service(f"HDFS needs {' and '.join(missing)}")
+    if shutil.which("javac") is None:
+        require_service("HDFS needs javac")
     with tempfile.TemporaryDirectory(prefix="hdfs-", ignore_cleanup_errors=True) as folder:
         command = [
             # The first compiler alone: it starts in two thirds of the time.
@@ -132,7 +102,7 @@ def running_hdfs(**settings: str) -> Iterator[RunningHdfs]:
             ),
             # WebHDFS's JAXB looks into classes that Java 17 closes.
             *("--add-opens", "java.base/java.lang=ALL-UNNAMED"),
-            *("-cp", _find_class_path(Path(folder)), str(_PROGRAM), folder),
+            *("-cp", class_path(_HADOOP), str(_PROGRAM), folder),
             *(f"{name.replace('_', '.')}={value}" for name, value in settings.items()),
         ]
         process = subprocess.Popen(
