@@ -10,7 +10,7 @@ import pytest
 from stamp_service.errors import AlertNotFound, PacketConflict, TooLarge
 from stamp_service.packets import Packet
 from stamp_service.stores.packed import PackedAlert, PackedStore
-from tests.contracts.packed import FIRST_ID, packet_of, packs_of, put_numbers, spooled
+from tests.contracts.packed import FIRST_ID, packet_of, packs_of, put_numbers, spooled, stored_once
 from tests.contracts.store import MAX_PACKET_BYTES, StoreContract
 
 
@@ -205,4 +205,5 @@ store.close()
 
 def test_works_in_processes_that_were_forked_from_one_that_uses_it(folder):
     subprocess.run([sys.executable, "-c", FORKS, str(folder)], check=True, timeout=30)
-    assert len(packs_of(folder)) == 2
+    # One of the packs may still be in the spool, if both wanted to take theirs to its place at the same time.
+    assert stored_once(folder) == {"1", "2"}
