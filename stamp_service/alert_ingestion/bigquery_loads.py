@@ -100,15 +100,16 @@ class Loader:
 
     def _upload(self, name: str, schema: Sequence[Untyped], rows: "pa.Table") -> None:
         bigquery = self._bigquery
+        options = bigquery.ParquetOptions()
+        # Without it, lists become records of lists of records.
+        options.enable_list_inference = True
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
             # What an earlier attempt left there goes away.
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             schema=schema,
         )
-        # Without it, lists become records of lists of records.
-        config.parquet_options = bigquery.ParquetOptions()
-        config.parquet_options.enable_list_inference = True
+        config.parquet_options = options
         with TemporaryFile(prefix="stamp-load-") as file:
             extra("pyarrow.parquet").write_table(rows, file, compression="zstd", use_dictionary=False)
             job = self._client.load_table_from_file(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The API answers with the older names, whichever a table was made with.
 _OLDER_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+# https://cloud.google.com/bigquery/docs/schemas#column_names
+_RESERVED = ("_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier", "_change_")
 _NUMERIC_DIGITS = 29, 9  # before and after the point
 # Beyond this, numbers in JSON are not whole numbers any more.
 _MAX_JSON_INTEGER = 2**53
@@ -40,7 +42,7 @@ def bigquery_schema(schema: "pa.Schema") -> list["SchemaField"]:
     Raises
     ------
     PacketCorrupt
-        If BigQuery has no such column: a map, or a list of lists.
+        If BigQuery has no such column: a map, a list of lists, or a name that it keeps for itself.
     ConfigurationError
         If google-cloud-bigquery is not installed.
     """
@@ -49,6 +51,8 @@ def bigquery_schema(schema: "pa.Schema") -> list["SchemaField"]:
 
 def _field(name: str, kind: Untyped) -> "SchemaField":
     bigquery, types = extra("google.cloud.bigquery", "bigquery"), extra("pyarrow.types")
+    if name.casefold().startswith(_RESERVED):
+        raise PacketCorrupt("the packet's schema has a field whose name BigQuery keeps for itself")
     mode = "NULLABLE"
     if types.is_list(kind):
         mode, kind = "REPEATED", kind.value_type

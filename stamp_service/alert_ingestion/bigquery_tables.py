@@ -168,10 +168,10 @@ class BigQueryTables:
             known: set[Id] = set() if is_new else self._known(target, ids)
             new = [number for number, alert_id in enumerate(ids) if alert_id not in known]
             if self._mode == "stream":
-                refused = self._stream(target, table.take(new).to_pylist())
+                refused = self._stream(target, _taken(table, new).to_pylist())
             else:
                 # Rows that are there may lack history or cutouts, which merging fills in.
-                wanted = table if rows.layout.chosen else table.take(new)
+                wanted = table if rows.layout.chosen else _taken(table, new)
                 refused = self._loader.load(target, wanted, rows.layout.chosen)
         return Upserted({ids[number] for number in new} - refused.keys(), refused)
 
@@ -278,12 +278,17 @@ class BigQueryTables:
         self._client.close()  # type: ignore[no-untyped-call]  # the client declares no result
 
 
+def _taken(table: "pa.Table", numbers: list[int]) -> "pa.Table":
+    arrow = extra("pyarrow")
+    return table.take(arrow.array(numbers, arrow.int64()))
+
+
 def _first_of_each(rows: Rows) -> "pa.Table":
     """Drop rows whose id another row before has."""
     first: dict[Id, int] = {}
     for number, alert_id in enumerate(rows.ids()):
         first.setdefault(alert_id, number)
-    return rows.table.take(list(first.values()))
+    return _taken(rows.table, list(first.values()))
 
 
 def _json_rows(rows: Iterable[dict[str, Any]], refused: dict[Id, str]) -> Iterator[tuple[Id, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """What the settings mean to Kafka's client."""
 
 import logging
+import time
 from collections.abc import Mapping
 
 from pydantic import SecretStr
@@ -17,6 +18,8 @@ _LOOK_FOR_TOPICS_MS = 10_000
 _STATISTICS_MS = 5_000
 _FETCHED_AHEAD_KIB = 64 * 1024
 _DELIVERY_MS = 30_000
+# What is logged again and again is logged this often.
+_REPEAT_S = 60.0
 # The broker decides what is too large.
 _ANY_SIZE_BYTES = 1_000_000_000
 
@@ -132,6 +135,48 @@ def _revealed(options: Mapping[str, SecretStr]) -> Options:
     return {name: value.get_secret_value() for name, value in options.items()}
 
 
+class Seldom(logging.Filter):
+    """Lets a client's complaint pass once a minute: it repeats itself with every attempt to connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Decide about a line.
+
+        Parameters
+        ----------
+        record : logging.LogRecord
+            The line; its first word says what it is about.
+
+        Returns
+        -------
+        bool
+            Whether it passes.
+        """
+        return self.allows(record.getMessage().partition(" ")[0])
+
+    def allows(self, subject: str) -> bool:
+        """Decide about a subject.
+
+        Parameters
+        ----------
+        subject : str
+            What a line is about.
+
+        Returns
+        -------
+        bool
+            True, and then False for a minute.
+        """
+        now = time.monotonic()
+        if now - self._passed_at.get(subject, -_REPEAT_S) < _REPEAT_S:
+            return False
+        self._passed_at[subject] = now
+        return True
+
+
 def client_log(name: str) -> logging.Logger:
     """Name the log that Kafka's client writes to.
 
@@ -145,4 +190,7 @@ def client_log(name: str) -> logging.Logger:
     logging.Logger
         The log.
     """
-    return logging.getLogger(f"stamp_service.steps.{name}")
+    log = logging.getLogger(f"stamp_service.steps.{name}")
+    if not log.filters:
+        log.addFilter(Seldom())
+    return log

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from stamp_service.errors import StoreUnavailable
-from stamp_service.steps.connecting import Options, client_log
+from stamp_service.steps.connecting import Options, Seldom, client_log
 from stamp_service.steps.messages import Message
 from stamp_service.steps.observing import Observer
 from stamp_service.steps.topics import Topics
@@ -32,8 +31,6 @@ Partition = tuple[str, int]
 _SLICE_S = 0.25
 # A batch is full with so many bytes, however few messages they are.
 _BATCH_BYTES = 128 * 1024 * 1024
-# An error that repeats is logged this often.
-_REPEAT_S = 60.0
 
 
 class Intake:
@@ -68,7 +65,7 @@ class Intake:
         self._done: dict[Partition, int] = {}
         self._is_paused = False
         self._subscribed: Sequence[str] = ()
-        self._logged_at: dict[str, float] = {}
+        self._seldom = Seldom()
         self._consumer = Consumer(
             {**options, "error_cb": self._note, "stats_cb": self._tell_lags}, logger=client_log("consumer")
         )
@@ -232,9 +229,7 @@ class Intake:
 
         if error.fatal():
             raise KafkaException(error)
-        now = time.monotonic()
-        if now - self._logged_at.get(error.name(), -_REPEAT_S) >= _REPEAT_S:
-            self._logged_at[error.name()] = now
+        if self._seldom.allows(error.name()):
             log.warning("Kafka: %s", error.str())
 
     def _tell_lags(self, statistics: str) -> None:
@@ -247,21 +242,6 @@ class Intake:
                 if state["hi_offset"] >= 0 and start >= 0:
                     lags[partition] = max(0, state["hi_offset"] - start)
         self._observer.lags(lags)
-
-    def check(self) -> None:
-        """Find out whether the broker can be asked.
-
-        Raises
-        ------
-        StoreUnavailable
-            If it cannot.
-        """
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
-
-        try:
-            self._consumer.list_topics(timeout=10)
-        except KafkaException as error:
-            raise StoreUnavailable("Kafka could not be asked") from error
 
     def close(self) -> None:
         """Leave the group, after what is done was committed."""

@@ -1,8 +1,7 @@
 """Where a step's messages go to."""
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,6 @@ from stamp_service.steps.messages import Output
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
-
-log = logging.getLogger(__name__)
 
 # Longer than the client itself tries.
 _FLUSH_S = 60.0
@@ -47,16 +44,15 @@ class Outbox:
             If the broker does not take them now.
         """
         while waiting:
-            left: list[Output] = []
-            smaller: list[Output] = []
+            fate = _Fate()
             for output in waiting:
-                self._produce(output, partial(self._settle, output, left, smaller))
+                self._produce(output, partial(fate.settle, output))
             if self._producer.flush(_FLUSH_S):
                 # The client gives each message up before this. What is on its way now may come twice.
-                left = list(waiting)
-            waiting[:] = left + smaller
-            if left:
-                raise StoreUnavailable(f"{left[0].topic} does not take messages")
+                fate = _Fate(left=list(waiting), reason="no answer")
+            waiting[:] = fate.left + fate.smaller
+            if fate.left:
+                raise StoreUnavailable(f"topic {fate.left[0].topic} takes no messages: {fate.reason}")
 
     def _produce(self, output: Output, settle: "Callable[[KafkaError | None, object], None]") -> None:
         while True:
@@ -74,19 +70,27 @@ class Outbox:
                 self._producer.poll(0)
                 return
 
-    def _settle(
-        self, output: Output, left: list[Output], smaller: list[Output], error: "KafkaError | None", _: object
-    ) -> None:
+    def close(self) -> None:
+        """Wait a moment for what was not waited for."""
+        self._producer.flush(1.0)
+
+
+@dataclass
+class _Fate:
+    """What became of messages that were not delivered."""
+
+    left: list[Output] = field(default_factory=list)
+    smaller: list[Output] = field(default_factory=list)
+    reason: str = ""
+
+    def settle(self, output: Output, error: "KafkaError | None", _: object) -> None:
+        """Note what became of one; the client calls this."""
         from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
 
         if error is None:
             return
-        log.warning("a message to %s was not taken: %s", output.topic, error.str())
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and output.expendable_value:
-            smaller.append(replace(output, value=None, expendable_value=False))
+            self.smaller.append(replace(output, value=None, expendable_value=False))
         else:
-            left.append(output)
-
-    def close(self) -> None:
-        """Wait a moment for what was not waited for."""
-        self._producer.flush(1.0)
+            self.left.append(output)
+            self.reason = error.str()

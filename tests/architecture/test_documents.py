@@ -11,8 +11,14 @@ from stamp_service.settings import Settings, environment_names
 
 ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 NAME = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b")
-# Names in the document that other programs read.
-FOREIGN = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "STAMP_TEST_REQUIRE_SERVICES"}
+# Names in the document that other programs read, and a value of Kafka's.
+FOREIGN = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_PROFILE",
+    "SASL_SSL",
+    "STAMP_TEST_REQUIRE_SERVICES",
+}
 
 
 def rows(document: str) -> dict[str, tuple[str, str]]:

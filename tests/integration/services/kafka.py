@@ -148,9 +148,15 @@ class RunningKafka:
     def committed(self, group: str, topic: str, partitions: int = 1) -> int:
         """Add up the offsets that a group has committed."""
         consumer = self._consumer(group)
+        deadline = time.monotonic() + 10
         try:
-            asked = [TopicPartition(topic, number) for number in range(partitions)]
-            return sum(max(found.offset, 0) for found in consumer.committed(asked, timeout=10))
+            while True:
+                asked = [TopicPartition(topic, number) for number in range(partitions)]
+                try:
+                    return sum(max(found.offset, 0) for found in consumer.committed(asked, timeout=10))
+                except KafkaException:  # a broker that has just started does not know of groups yet
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
         finally:
             consumer.close()
 

@@ -1,0 +1,94 @@
+"""What the settings mean to Kafka's client."""
+
+import pytest
+
+from stamp_service.errors import ConfigurationError
+from stamp_service.settings import load_settings
+from stamp_service.steps.connecting import consumer_options, producer_options
+
+READING = {"CONSUMER_SERVER": "a:1", "CONSUMER_GROUP_ID": "g"}
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    def load(**environment: str):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return load
+
+
+@pytest.mark.parametrize("prefix", ["CONSUMER", "CONSUMER_KAFKA", "KAFKA"])
+def test_a_user_name_is_found_under_the_names_that_deployments_use(settings, prefix):
+    options = consumer_options(settings(**READING, **{f"{prefix}_USERNAME": "u", f"{prefix}_PASSWORD": "p"}))
+    assert {name: options[name] for name in options if name.startswith(("sasl", "security"))} == {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "u",
+        "sasl.password": "p",
+    }
+
+
+def test_without_a_user_name_there_is_no_sasl(settings):
+    options = consumer_options(settings(**READING, CONSUMER_SASL_MECHANISM="PLAIN"))
+    assert not [name for name in options if name.startswith(("sasl", "security"))]
+
+
+def test_offsets_are_never_committed_by_the_client_itself(settings):
+    options = consumer_options(settings(**READING))
+    assert options["enable.auto.commit"] is False
+    assert options["enable.auto.offset.store"] is False
+    assert options["auto.offset.reset"] == "earliest"
+
+
+def test_letters_go_to_the_broker_that_is_read_from_as_the_same_user(settings):
+    reading = settings(
+        **READING, KAFKA_USERNAME="u", KAFKA_PASSWORD="p", STAMP_CONSUMER_OPTIONS='{"ssl.ca.location": "/ca"}'
+    )
+    options = producer_options(reading)
+    assert (options["bootstrap.servers"], options["sasl.username"], options["ssl.ca.location"]) == (
+        "a:1",
+        "u",
+        "/ca",
+    )
+    assert options["acks"] == "all"
+    assert "group.id" not in options
+
+
+def test_another_broker_to_write_to_has_its_own_user(settings):
+    options = producer_options(
+        settings(
+            **READING,
+            KAFKA_USERNAME="u",
+            KAFKA_PASSWORD="p",
+            PRODUCER_SERVER="b:2",
+            PRODUCER_USERNAME="v",
+            PRODUCER_PASSWORD="q",
+            PRODUCER_SASL_MECHANISM="PLAIN",
+        )
+    )
+    assert (options["bootstrap.servers"], options["sasl.username"], options["sasl.password"]) == ("b:2", "v", "q")
+    assert options["sasl.mechanism"] == "PLAIN"
+
+
+def test_further_options_win(settings):
+    assert (
+        consumer_options(settings(**READING, STAMP_CONSUMER_OPTIONS='{"client.id": "x", "check.crcs": "false"}'))[
+            "check.crcs"
+        ]
+        == "false"
+    )
+
+
+def test_secrets_are_not_shown(settings):
+    shown = repr(
+        settings(**READING, KAFKA_PASSWORD="hidden1", STAMP_PRODUCER_OPTIONS='{"ssl.key.password": "hidden2"}')
+    )
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize("missing", READING)
+def test_broker_and_group_have_to_be_named(settings, missing):
+    with pytest.raises(ConfigurationError, match=f"{missing} is not set"):
+        consumer_options(settings(**{name: value for name, value in READING.items() if name != missing}))
