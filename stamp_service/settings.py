@@ -98,6 +98,14 @@ class Settings(BaseSettings):
     )
     hdfs_timeout_s: PositiveFloat = Field(10.0, description="Longest wait for an answer from HDFS.")
 
+    # The index
+    index_url: SecretStr | None = Field(
+        None,
+        description="Database of the index, `postgresql://user:password@host/name`; "
+        "default: `index.sqlite` in the data folder.",
+    )
+    index_timeout_s: PositiveFloat = Field(5.0, description="Longest wait for the index.")
+
     # MARS
     mars_url: str | None = Field(
         None, validation_alias="MARS_URL", description="Address of a MARS-like API to look alerts up in."

@@ -11,6 +11,7 @@ from stamp_service.index.entries import IndexedAlert
 
 _TIME = struct.Struct(">d")
 _LONGEST_TOKEN = 512
+_FOREIGN = "after is not from an earlier page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,11 @@ def read_token(token: str) -> Position:
         If it was not written by `Position.token`.
     """
     try:
-        if len(token) > _LONGEST_TOKEN:
-            raise ValueError
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(token[:_LONGEST_TOKEN] + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         (time_mjd,) = _TIME.unpack_from(raw)
         alert_id = raw[_TIME.size :].decode()
-        if math.isnan(time_mjd) or not alert_id.isprintable():
-            raise ValueError
     except (ValueError, struct.error, binascii.Error):
-        raise RequestError("after is not from an earlier page", "after") from None
+        raise RequestError(_FOREIGN, "after") from None
+    if math.isnan(time_mjd) or not alert_id.isprintable():
+        raise RequestError(_FOREIGN, "after")
     return Position(time_mjd, alert_id)
