@@ -20,8 +20,7 @@ from stamp_service.alert_ingestion import (
 from stamp_service.alert_ingestion.lake_target import LakeTarget
 from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome, refused
 from stamp_service.alert_ingestion.sources import Source
-from stamp_service.lake.opening import LakeAccess
-from stamp_service.remote.s3_clients import S3Access
+from stamp_service.lake.lakes import lake_access
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import SchemaSource, open_schemas, open_stores
@@ -102,14 +101,8 @@ def _open(
             Resolver(open_stores(settings, surveys), schemas, max_packet_bytes=settings.max_packet_bytes)
         )
     if to == "lake":
-        s3 = S3Access(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            connect_timeout_s=settings.s3_connect_timeout_s,
-            read_timeout_s=settings.s3_read_timeout_s,
-        )
-        access = LakeAccess(s3=s3, s3_attempts=settings.s3_attempts)
-        return LakeTarget(lake_url or str(settings.data_dir / "lake"), access, schemas, settings.max_packet_bytes)
+        root = lake_url or str(settings.data_dir / "lake")
+        return LakeTarget(root, lake_access(settings), schemas, settings.max_packet_bytes)
     return TableTarget(open_tables(settings, to, "stream" if stream else "batch"), columns)
 
 

@@ -122,7 +122,7 @@ class DuckDbTables:
             self._run(f"CREATE TABLE {table} AS FROM {_INCOMING} LIMIT 0")
             self._run(f"ALTER TABLE {table} ADD PRIMARY KEY ({KEY})")
             return
-        grown = grow(self._connection.table(table).limit(0).to_arrow_table().schema, schema)
+        grown = grow(self._connection.sql(f"FROM {table}").limit(0).to_arrow_table().schema, schema)
         present = self._types(table)
         with self._seen(_WIDER, grown.empty_table()):
             wider = self._types(_WIDER)
@@ -134,7 +134,7 @@ class DuckDbTables:
 
     def _types(self, table: str) -> dict[str, str]:
         """Look up the columns of a table, and their types as DuckDB writes them."""
-        columns = self._connection.table(table)
+        columns = self._connection.sql(f"FROM {table}")
         return dict(zip(columns.columns, map(str, columns.types), strict=True))
 
     def _run(self, statement: str, values: list[str] | None = None) -> list[Untyped]:

@@ -12,7 +12,7 @@ from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome, refuse
 from stamp_service.alert_ingestion.rows import DAMAGED, TOO_LARGE
 from stamp_service.alert_ingestion.sources import SourcePacket, numbered
 from stamp_service.alert_ingestion.targets import TableTarget, Target
-from stamp_service.errors import PacketCorrupt, RequestError, TooLarge
+from stamp_service.errors import PacketCorrupt, RequestError, StampServiceError, TooLarge
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, recognise
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import open_schemas
@@ -60,12 +60,15 @@ def ingest(
         If `num_alerts` is not positive.
     StoreUnavailable
         If the target cannot be written to, or a schema could not be looked up. The same packets again are right.
+    StampServiceError
+        What the packets end with, once those before it are in.
     """
     if num_alerts < 1:
         raise RequestError("num_alerts is not a positive number", "num_alerts")
     batch: list[tuple[Alert, str]] = []
     size_bytes = 0
-    for packet, name in packets:
+    failures: list[StampServiceError] = []
+    for packet, name in _until_failure(packets, failures):
         try:
             batch.append((recognise(surveys, packet, schemas, max_packet_bytes), name))
             size_bytes += len(packet)
@@ -78,6 +81,16 @@ def ingest(
             batch, size_bytes = [], 0
     if batch:
         yield from _add(target, batch)
+    if failures:
+        raise failures[0]
+
+
+def _until_failure(packets: Iterable[SourcePacket], failures: list[StampServiceError]) -> Iterator[SourcePacket]:
+    """Read packets, and note what ends it early: those that wait for their batch to be full are whole."""
+    try:
+        yield from packets
+    except StampServiceError as error:
+        failures.append(error)
 
 
 def _add(target: Target, batch: list[tuple[Alert, str]]) -> list[Outcome]:

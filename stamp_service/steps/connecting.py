@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -10,6 +11,7 @@ from stamp_service.errors import ConfigurationError
 from stamp_service.settings import Settings
 
 Options = dict[str, object]
+T = TypeVar("T")
 
 # A batch may take as long as this, its sinks' time-outs included, before the group gives its partitions away.
 _LONGEST_BATCH_MS = 600_000
@@ -18,6 +20,14 @@ _LOOK_FOR_TOPICS_MS = 10_000
 _STATISTICS_MS = 5_000
 _FETCHED_AHEAD_KIB = 64 * 1024
 _DELIVERY_MS = 30_000
+# What the loop relies on, whatever the settings say: offsets are committed once everything else is done and never
+# by a clock, and a rebalance takes all partitions before it gives some.
+_RELIED_ON: Options = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "range,roundrobin",
+}
 # What is logged again and again is logged this often.
 _REPEAT_S = 60.0
 # The broker decides what is too large.
@@ -65,9 +75,6 @@ def consumer_options(settings: Settings) -> Options:
         "group.id": settings.consumer_group_id,
         # What a group has not read yet is read from the start: replaying is harmless, skipping is not.
         "auto.offset.reset": "earliest",
-        # Offsets are committed once everything else is done, and never by a clock.
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
         "max.poll.interval.ms": _LONGEST_BATCH_MS,
         "topic.metadata.refresh.interval.ms": _LOOK_FOR_TOPICS_MS,
         "statistics.interval.ms": _STATISTICS_MS,
@@ -80,6 +87,7 @@ def consumer_options(settings: Settings) -> Options:
             settings.consumer_sasl_mechanism,
         ),
         **_revealed(settings.consumer_options),
+        **_RELIED_ON,
     }
 
 
@@ -133,6 +141,32 @@ def _sasl(username: str | None, password: SecretStr | None, protocol: str, mecha
 
 def _revealed(options: Mapping[str, SecretStr]) -> Options:
     return {name: value.get_secret_value() for name, value in options.items()}
+
+
+def make_client(make: Callable[[], T]) -> T:
+    """Make a consumer or producer.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it.
+
+    Returns
+    -------
+    object
+        The client; it connects on its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If it refuses its options.
+    """
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+
+    try:
+        return make()
+    except KafkaException as error:
+        raise ConfigurationError(f"Kafka's client refuses its options: {error.args[0].str()}") from None
 
 
 class Seldom(logging.Filter):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from stamp_service.steps.connecting import Options, Seldom, client_log
+from stamp_service.steps.connecting import Options, Seldom, client_log, make_client
 from stamp_service.steps.messages import Message
 from stamp_service.steps.observing import Observer
 from stamp_service.steps.topics import Topics
@@ -66,9 +66,8 @@ class Intake:
         self._is_paused = False
         self._subscribed: Sequence[str] = ()
         self._seldom = Seldom()
-        self._consumer = Consumer(
-            {**options, "error_cb": self._note, "stats_cb": self._tell_lags}, logger=client_log("consumer")
-        )
+        own = {"error_cb": self._note, "stats_cb": self._tell_lags}
+        self._consumer = make_client(lambda: Consumer(options | own, logger=client_log("consumer")))
 
     def gather(self, is_stopping: Callable[[], bool]) -> list[Message]:
         """Read a batch.

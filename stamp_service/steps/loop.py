@@ -6,7 +6,7 @@ Whatever is unavailable pauses the step: it stays in its group, reads nothing, a
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import Generic, TypeVar
 
@@ -151,19 +151,22 @@ def run_step(
     Raises
     ------
     ConfigurationError
-        If settings are missing, or Kafka's client is not installed.
+        If settings are missing or wrong, or Kafka's client is not installed.
     """
-    check_client()
-    observer = observer or StepMetrics(step.name)
-    outbox = Outbox(producer_options(settings))
-    intake = Intake(
-        consumer_options(settings),
-        Topics(settings),
-        batch_messages=settings.consume_messages,
-        batch_s=settings.consume_timeout_s,
-        observer=observer,
-    )
-    try:
+    with ExitStack() as stack:
+        stack.callback(step.close)
+        check_client()
+        observer = observer or StepMetrics(step.name)
+        outbox = Outbox(producer_options(settings))
+        stack.callback(outbox.close)
+        intake = Intake(
+            consumer_options(settings),
+            Topics(settings),
+            batch_messages=settings.consume_messages,
+            batch_s=settings.consume_timeout_s,
+            observer=observer,
+        )
+        stack.callback(intake.close)
         loop = _Loop(
             step,
             intake,
@@ -173,7 +176,3 @@ def run_step(
             stop=stop or Event(),
         )
         loop.run()
-    finally:
-        intake.close()
-        outbox.close()
-        step.close()

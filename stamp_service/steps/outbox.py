@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stamp_service.errors import StoreUnavailable
-from stamp_service.steps.connecting import Options, client_log
+from stamp_service.steps.connecting import Options, client_log, make_client
 from stamp_service.steps.messages import Output
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Outbox:
     def __init__(self, options: Options) -> None:
         from confluent_kafka import Producer  # noqa: PLC0415 - an extra
 
-        self._producer = Producer(dict(options), logger=client_log("producer"))
+        self._producer = make_client(lambda: Producer(options, logger=client_log("producer")))
 
     def deliver(self, waiting: list[Output]) -> None:
         """Produce messages, and wait for what becomes of them.

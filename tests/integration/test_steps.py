@@ -1,5 +1,6 @@
 """The loop of every step, with a real broker: what is kept, acknowledged and refused, whatever goes away."""
 
+import re
 import time
 import uuid
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 from stamp_service.errors import ConfigurationError, StoreUnavailable
 from stamp_service.settings import Settings, load_settings
 from stamp_service.steps import Item, Output, Processed, Refusal, StepMetrics, run_step
+from tests.conftest import ROOT
 from tests.integration.services.kafka import RunningKafka
 from tests.integration.services.waiting import wait_until
 
@@ -321,10 +323,24 @@ def test_the_lag_is_what_is_not_acknowledged(kafka):
         assert diary.registry.get_sample_value("stamp_step_messages_total", {"step": "doubling"}) == 30
 
 
+def test_the_example_of_the_document_runs(kafka):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "doc" / "steps.md").read_text(), re.DOTALL)
+    names: dict[str, type] = {}
+    exec(example.replace("\nrun_step(", "\n# run_step("), names)
+    topic = kafka.create_topic()
+    settings = settings_of(kafka, topic)
+    kafka.produce(topic, [b"four", None])
+    with running(names["Lengths"](), settings):
+        wait_until(lambda: kafka.committed(settings.consumer_group_id, topic) == 2, "both are acknowledged")
+    assert [message.value() for message in kafka.read("lengths")] == [b"4", b"0"]
+
+
 @pytest.mark.parametrize("missing", ["consumer_server", "consumer_group_id", "consumer_topics"])
 def test_a_step_says_what_it_lacks(kafka, missing):
     settings = settings_of(kafka, "topic").model_copy(
         update={missing: () if missing == "consumer_topics" else None}
     )
+    step = Doubling(Shelf())
     with pytest.raises(ConfigurationError, match=missing.upper()):
-        run_step(Doubling(Shelf()), settings)
+        run_step(step, settings)
+    assert step.closed

@@ -89,10 +89,10 @@ def test_a_night_and_a_store_are_sources(packets, folder, run, tmp_path, surveys
     assert count(tmp_path / "data/stamps.duckdb", "ztf WHERE cutoutScience.stampData IS NOT NULL") == 12
 
 
-def test_a_night_that_ends_early_keeps_what_came_before(packets, run, tmp_path):
+def test_a_night_that_ends_early_keeps_all_that_came_before(packets, run, tmp_path):
     night = tmp_path / NIGHT
     night.write_bytes(make_night(packets)[:-20_000])
-    status, _, refused = run("--to", "duckdb", night, "--batch", 2)
+    status, _, refused = run("--to", "duckdb", night)
     assert status == 2
     assert NIGHT in refused
     kept = count(tmp_path / "data/stamps.duckdb", "ztf")

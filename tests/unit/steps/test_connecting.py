@@ -1,10 +1,13 @@
 """What the settings mean to Kafka's client."""
 
+import json
+
 import pytest
 
 from stamp_service.errors import ConfigurationError
 from stamp_service.settings import load_settings
 from stamp_service.steps.connecting import consumer_options, producer_options
+from stamp_service.steps.outbox import Outbox
 
 READING = {"CONSUMER_SERVER": "a:1", "CONSUMER_GROUP_ID": "g"}
 
@@ -72,13 +75,19 @@ def test_another_broker_to_write_to_has_its_own_user(settings):
     assert options["sasl.mechanism"] == "PLAIN"
 
 
-def test_further_options_win(settings):
-    assert (
-        consumer_options(settings(**READING, STAMP_CONSUMER_OPTIONS='{"client.id": "x", "check.crcs": "false"}'))[
-            "check.crcs"
-        ]
-        == "false"
+def test_further_options_win_except_over_what_the_loop_relies_on(settings):
+    further = {"client.id": "x", "check.crcs": "false", "enable.auto.commit": "true", "group.protocol": "consumer"}
+    options = consumer_options(settings(**READING, STAMP_CONSUMER_OPTIONS=json.dumps(further)))
+    assert (options["client.id"], options["check.crcs"]) == ("x", "false")
+    assert (options["enable.auto.commit"], options["group.protocol"]) == (False, "classic")
+
+
+def test_an_option_that_there_is_not_is_a_matter_of_configuration(settings):
+    options = producer_options(
+        settings(**READING, STAMP_PRODUCER_OPTIONS='{"no.such": "1"}', PRODUCER_SERVER="b:2")
     )
+    with pytest.raises(ConfigurationError, match=r"refuses its options: .*no\.such"):
+        Outbox(options)
 
 
 def test_secrets_are_not_shown(settings):
