@@ -18,7 +18,9 @@ def every_subclass(kind):
 
 @pytest.mark.parametrize("kind", sorted(every_subclass(house.StampServiceError), key=lambda kind: kind.__name__))
 def test_every_error_has_a_row(kind):
-    assert kind in errors.TABLE
+    # What a room calls its own is answered as the house's error that it is one of.
+    of_the_house = next(base for base in kind.__mro__ if base.__module__ == house.__name__)
+    assert of_the_house in errors.TABLE
 
 
 def test_codes_are_unique():
