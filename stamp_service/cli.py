@@ -262,7 +262,7 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(_shown(item) for item in value)
     if isinstance(value, Mapping):
-        return orjson.dumps(value).decode() if value else ""
+        return orjson.dumps(value, default=str).decode() if value else ""
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else _USERINFO.sub("***", str(value))
