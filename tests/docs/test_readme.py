@@ -23,6 +23,7 @@ def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
 
 
+# Programs that need another server are marked `py`, which pages colour alike and which is not run here.
 PROGRAMS = [(path, program) for path in DOCUMENTS for program in blocks(path, "python")]
 CURLS = [
     (path, command)
