@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     ztf_archive_timeout_s: PositiveFloat = Field(60.0, description="Longest wait for bytes from that archive.")
 
     # Cross-matches
-    catalogues: dict[str, str] = Field(
+    catalogues: dict[Annotated[str, Field(max_length=32)], str] = Field(
         default_factory=dict,
         description="Catalogues that the service matches with, as JSON: "
         '`{"name": "file, HATS folder or vizier:…"}`.',

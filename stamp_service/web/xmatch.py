@@ -30,7 +30,7 @@ _EXTENSION = "stamp_service.xmatch"
 class XmatchQuery(BaseModel):
     """What to match an alert with."""
 
-    catalogue: str = Field(max_length=128, description="A catalogue that the service is configured with, by name.")
+    catalogue: str = Field(max_length=32, description="A catalogue that the service is configured with, by name.")
     distance: float = Field(
         5.0, gt=0, le=_LARGEST_DISTANCE_ARCSEC, description="Largest distance on the sky, in arcsec."
     )

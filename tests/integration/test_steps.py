@@ -324,7 +324,7 @@ def test_the_lag_is_what_is_not_acknowledged(kafka):
 
 
 def test_the_example_of_the_document_runs(kafka):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "doc" / "steps.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```py\n(.*?)```", (ROOT / "doc" / "steps.md").read_text(), re.DOTALL)
     names: dict[str, type] = {}
     exec(example.replace("\nrun_step(", "\n# run_step("), names)
     topic = kafka.create_topic()
