@@ -20,7 +20,16 @@ LAYERS = (
     {"steps", "web"},
     {"demo"},
     {"server"},
-    {"cli_archive", "cli_ingest", "cli_lake", "cli_pack", "cli_step", "cli_xmatch"},
+    {
+        "cli_archive",
+        "cli_classifiers",
+        "cli_index",
+        "cli_ingest",
+        "cli_lake",
+        "cli_pack",
+        "cli_step",
+        "cli_xmatch",
+    },
     {"cli", "app.py", "gunicorn.conf.py"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
