@@ -12,7 +12,7 @@ from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1, xmatch
+from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1, viewer, xmatch
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
@@ -26,6 +26,7 @@ _SHAPES: dict[str, errors.Shape] = {
     "alerce_writing": errors.message,
     "alertdb": errors.detail,
     "fink": errors.status_and_text,
+    "viewer": viewer.failure_page,
 }
 
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> Flask:
     xmatch.install(app, settings)
     for module in (v1, xmatch, batch, alerce, alertdb, fink, operations):
         app.register_blueprint(module.blueprint)
+    viewer.install(app)
     if access.writable:
         app.register_blueprint(alerce.writing)
     logging.getLogger("stamp_service").debug("serving %s", ", ".join(surveys))

@@ -74,7 +74,8 @@ class Failure:
     parameter: str | None = None
 
 
-Shape = Callable[[Failure], tuple[dict[str, Any], str]]
+# JSON and its media type; or a whole page.
+Shape = Callable[[Failure], tuple[dict[str, Any], str] | Response]
 
 
 def problem(failure: Failure) -> tuple[dict[str, Any], str]:
@@ -199,6 +200,11 @@ def failure_of(error: Exception) -> Failure:
     return Failure(Row(500, "internal"), "something went wrong inside the service")
 
 
+def _write(failure: Failure, body: dict[str, Any], media_type: str) -> Response:
+    body["request_id"] = request.environ.get(REQUEST_ID)
+    return Response(orjson.dumps(body), failure.row.status, mimetype=media_type)
+
+
 def install(app: Flask, shapes: dict[str, Shape]) -> None:
     """Answer every exception of an application.
 
@@ -221,9 +227,8 @@ def install(app: Flask, shapes: dict[str, Shape]) -> None:
                 failure.detail,
                 exc_info=None if expected else error,
             )
-        body, media_type = shapes.get(request.blueprint or "", problem)(failure)
-        body["request_id"] = request.environ.get(REQUEST_ID)
-        response = Response(orjson.dumps(body), failure.row.status, mimetype=media_type)
+        shaped = shapes.get(request.blueprint or "", problem)(failure)
+        response = shaped if isinstance(shaped, Response) else _write(failure, *shaped)
         response.headers["Cache-Control"] = "no-store"
         if isinstance(error, errors.StoreUnavailable):
             response.headers["Retry-After"] = str(error.retry_after_s)

@@ -1,7 +1,7 @@
 """Health, the API's description, and the page that shows it."""
 
 import orjson
-from flask import Blueprint, Response, current_app, render_template, url_for
+from flask import Blueprint, Response, current_app, render_template
 
 from stamp_service import __version__
 from stamp_service.web.openapi import Operation, describe, document
@@ -44,12 +44,6 @@ def ready() -> Response:
 
 def _document() -> dict[str, object]:
     return document(current_app, services().surveys)
-
-
-@blueprint.get("/")
-def start() -> Response:
-    """Lead somebody who types the bare address to something to read."""
-    return Response(status=302, headers={"Location": url_for("operations.docs")})
 
 
 @blueprint.get("/openapi.json")

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
+from tests.integration.services.browser import running_browser
 from tests.integration.services.faults import Answer, FaultServer
 from tests.integration.services.hdfs import RunningHdfs, running_hdfs
 from tests.integration.services.kafka import RunningKafka, running_kafka
 from tests.integration.services.mars import MarsServer, running_mars
 from tests.integration.services.s3 import running_s3
+from tests.integration.services.service import RunningService, running_service
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +90,17 @@ def hdfs() -> Iterator[RunningHdfs]:
     """An HDFS with three DataNodes and blocks of 1 MiB."""
     with running_hdfs(dfs_blocksize="1048576") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium."""
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """The service with its synthetic alerts."""
+    with running_service(tmp_path_factory.mktemp("viewer")) as service:
+        yield service

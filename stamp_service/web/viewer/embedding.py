@@ -1,0 +1,1 @@
+"""What other people's pages take: the web component, oEmbed."""
