@@ -1,7 +1,7 @@
 """From a cutout's bytes to a stamp, and from a stamp to a picture; pixels know nothing of HTTP."""
 
 from stamp_service.images.arrays import to_json, to_npy
-from stamp_service.images.colormaps import check_colormap, colormap_names
+from stamp_service.images.colormaps import check_colormap, colormap_names, find_palette
 from stamp_service.images.compression import gunzip_cutout, gzip_cutout
 from stamp_service.images.convolution import Kernel
 from stamp_service.images.drawing import (
@@ -42,6 +42,7 @@ __all__ = [
     "draw_plain_png",
     "draw_png",
     "draw_triptych",
+    "find_palette",
     "gunzip_cutout",
     "gzip_cutout",
     "pack_fits",

@@ -12,7 +12,7 @@ from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1, viewer, xmatch
+from stamp_service.web import alerce, alertdb, batch, colormaps, errors, fink, logs, operations, v1, viewer, xmatch
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> Flask:
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
     errors.install(app, _SHAPES)
     xmatch.install(app, settings)
-    for module in (v1, xmatch, batch, alerce, alertdb, fink, operations):
+    for module in (v1, colormaps, xmatch, batch, alerce, alertdb, fink, operations):
         app.register_blueprint(module.blueprint)
     viewer.install(app)
     if access.writable:
