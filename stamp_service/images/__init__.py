@@ -19,6 +19,7 @@ from stamp_service.images.fits import Stamp, decode_stamp
 from stamp_service.images.packing import pack_fits
 from stamp_service.images.png import add_text
 from stamp_service.images.sheets import DEFAULT_TILE_PX, Rectangle, Tile, draw_contact_sheet
+from stamp_service.images.sky import Tangent, find_tangent
 from stamp_service.images.triptych import draw_triptych
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Rectangle",
     "Stamp",
     "Style",
+    "Tangent",
     "Tile",
     "add_text",
     "check_colormap",
@@ -43,6 +45,7 @@ __all__ = [
     "draw_png",
     "draw_triptych",
     "find_palette",
+    "find_tangent",
     "gunzip_cutout",
     "gzip_cutout",
     "pack_fits",

@@ -87,7 +87,7 @@ def _from_angle(angle_deg: HeaderValue, row0: str) -> tuple[Direction, Direction
 
     Checked against ATLAS: in every header at hand `PA` is that of the rows' axis by the CD matrix.
     """
-    angle = radians(_number(angle_deg))
+    angle = radians(as_number(angle_deg))
     if isnan(angle):
         return None
     up = -1 if row0 == "top" else 1
@@ -101,12 +101,12 @@ def _from_wcs(header: Mapping[str, HeaderValue], shape: tuple[int, ...]) -> tupl
     degree. The reference point may be degrees away (ATLAS), where the meridians have another direction: in
     this projection they are straight lines that meet at the pole, (0, cot(dec0)).
     """
-    if not str(header.get("CTYPE1", "RA")).startswith("RA") or header.get("LONPOLE", 180) != 180:
+    if not is_gnomonic(header):
         return None
     ny, nx = shape
-    matrix = _cd_matrix(header)
-    dec0 = radians(_number(header.get("CRVAL2")))
-    offset = ((nx + 1) / 2 - _number(header.get("CRPIX1")), (ny + 1) / 2 - _number(header.get("CRPIX2")))
+    matrix = cd_matrix(header)
+    dec0 = radians(as_number(header.get("CRVAL2")))
+    offset = ((nx + 1) / 2 - as_number(header.get("CRPIX1")), (ny + 1) / 2 - as_number(header.get("CRPIX2")))
     determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
     if determinant == 0 or not isfinite(determinant):
         return None
@@ -120,28 +120,68 @@ def _from_wcs(header: Mapping[str, HeaderValue], shape: tuple[int, ...]) -> tupl
     return (x, y), ((y, -x) if determinant < 0 else (-y, x))
 
 
-def _cd_matrix(header: Mapping[str, HeaderValue]) -> NDArray[np.float64]:
-    """Degrees on the sky (east, north) per pixel (x, y), by CD, PC or CROTA2 (FITS 4.0, section 8)."""
+def is_gnomonic(header: Mapping[str, HeaderValue]) -> bool:
+    """Say whether a header's projection may be taken for the gnomonic one, with right ascension first.
+
+    Parameters
+    ----------
+    header : Mapping
+        A stamp's header.
+
+    Returns
+    -------
+    bool
+        True also where there is no projection at all.
+    """
+    return str(header.get("CTYPE1", "RA")).startswith("RA") and header.get("LONPOLE", 180) == 180
+
+
+def cd_matrix(header: Mapping[str, HeaderValue]) -> NDArray[np.float64]:
+    """Read the linear part of a projection, by CD, PC or CROTA2 (FITS 4.0, section 8).
+
+    Parameters
+    ----------
+    header : Mapping
+        A stamp's header.
+
+    Returns
+    -------
+    ndarray
+        Degrees on the sky (east, north) per pixel (x, y), shape (2, 2).
+    """
     axes = (1, 2)
 
     def values(name: str, defaults: Sequence[float]) -> NDArray[np.float64]:
         keywords = [f"{name}{i}_{j}" for i in axes for j in axes]
-        return np.array([_number(header.get(k, d)) for k, d in zip(keywords, defaults, strict=True)]).reshape(2, 2)
+        return np.array([as_number(header.get(k, d)) for k, d in zip(keywords, defaults, strict=True)]).reshape(
+            2, 2
+        )
 
     if any(f"CD{i}_{j}" in header for i in axes for j in axes):
         return values("CD", (0, 0, 0, 0))
     has_pc = any(f"PC{i}_{j}" in header for i in axes for j in axes)
-    steps = np.array([_number(header.get(f"CDELT{i}", 1.0 if has_pc else None)) for i in axes])
+    steps = np.array([as_number(header.get(f"CDELT{i}", 1.0 if has_pc else None)) for i in axes])
     if "CROTA2" in header and not has_pc:
-        angle = radians(_number(header["CROTA2"]))
+        angle = radians(as_number(header["CROTA2"]))
         matrix: NDArray[np.float64] = np.array([[cos(angle), -sin(angle)], [sin(angle), cos(angle)]]) * steps
     else:
         matrix = values("PC", (1, 0, 0, 1)) * steps[:, None]
     return matrix
 
 
-def _number(value: HeaderValue) -> float:
-    """Turn a card's value into a float; NaN if it is no finite number."""
+def as_number(value: HeaderValue) -> float:
+    """Turn a card's value into a float.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    float
+        NaN if it is no finite number.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return nan
     return float(value) if isfinite(value) else nan
