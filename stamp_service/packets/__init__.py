@@ -2,6 +2,7 @@
 
 from stamp_service.packets.alert import Alert, id_text, open_alert, recognise
 from stamp_service.packets.compression import CODECS
+from stamp_service.packets.light_curve import Measurement, light_curve
 from stamp_service.packets.packet import MAX_PACKET_BYTES, Packet, SchemaLookup
 from stamp_service.packets.schema import (
     Schema,
@@ -17,6 +18,7 @@ __all__ = [
     "CODECS",
     "MAX_PACKET_BYTES",
     "Alert",
+    "Measurement",
     "Packet",
     "Schema",
     "SchemaLookup",
@@ -26,6 +28,7 @@ __all__ = [
     "frame_ocf",
     "frame_wire",
     "id_text",
+    "light_curve",
     "open_alert",
     "read_schema",
     "recognise",

@@ -77,17 +77,51 @@ def summarise(survey: Survey, values: Sequence[object]) -> Summary:
         None for what is missing or no number.
     """
     time, ra, dec, band, magnitude, flux = values
-    time_mjd = _number(time)
-    if time_mjd is not None and survey.time.format == "jd":
-        time_mjd -= _MJD_EPOCH_JD
     return Summary(
-        time_mjd=time_mjd,
+        time_mjd=mjd_of(survey, time),
         ra_deg=_number(ra),
         dec_deg=_number(dec),
-        band=None if band is None else survey.band.names.get(str(band), str(band)),
+        band=band_name(survey, band),
         magnitude=_number(magnitude),
         flux_njy=_number(flux),
     )
+
+
+def mjd_of(survey: Survey, time: object) -> float | None:
+    """Read a time.
+
+    Parameters
+    ----------
+    survey : Survey
+        Says how times are given.
+    time : object
+        What stands in the record.
+
+    Returns
+    -------
+    float or None
+        Modified Julian date; None if it is no number.
+    """
+    found = _number(time)
+    return found - _MJD_EPOCH_JD if found is not None and survey.time.format == "jd" else found
+
+
+def band_name(survey: Survey, band: object) -> str | None:
+    """Name a band.
+
+    Parameters
+    ----------
+    survey : Survey
+        Knows the names.
+    band : object
+        What stands in the record.
+
+    Returns
+    -------
+    str or None
+        The band's name; None if there is nothing.
+    """
+    return None if band is None else survey.band.names.get(str(band), str(band))
 
 
 def _number(value: object) -> float | None:

@@ -8,6 +8,7 @@ from stamp_service.surveys.definition import (
     IntervalName,
     Kind,
     Permission,
+    Series,
     StretchName,
     Survey,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "IntervalName",
     "Kind",
     "Permission",
+    "Series",
     "StretchName",
     "Survey",
     "Surveys",

@@ -120,6 +120,29 @@ class Photometry(_Part):
     flux: tuple[str, ...] = ()
 
 
+class Series(_Part):
+    """Where one series of an object's measurements stands in its alert, and what its records' fields are called.
+
+    A record holds a magnitude, or a flux: in nJy, or with the zero point that makes a magnitude of it.
+    """
+
+    # A list of records, or one record.
+    records: str
+    source: Literal["alert", "detection", "forced"]
+    time: Paths
+    band: Paths
+    alert_id: str | None = None
+    # Says whether the source became fainter, by one of these texts.
+    sign: str | None = None
+    magnitude: str | None = None
+    error: str | None = None
+    # The magnitude that a source would have needed to be detected, where it was not.
+    limit: str | None = None
+    flux: tuple[str, ...] = ()
+    flux_error: tuple[str, ...] = ()
+    zero_point: str | None = None
+
+
 class Drawing(_Part):
     """How a cutout of one kind is drawn unless the reader asks otherwise."""
 
@@ -182,6 +205,9 @@ class Survey(_Part):
     position: Position
     band: Band
     photometry: Photometry = Photometry()
+    light_curve: tuple[Series, ...] = ()
+    # Side of a pixel, for stamps whose headers do not say.
+    pixel_scale_arcsec: Annotated[float, Field(gt=0)] | None = None
     cutouts: dict[Kind, Cutout]
     key: KeyTemplate
     orientation: Orientation
