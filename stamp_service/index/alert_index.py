@@ -11,13 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from stamp_service.errors import ObjectNotFound
 from stamp_service.index.cells import Cone, cells_of, covering
-from stamp_service.index.engines import explained, make_engine, writing
 from stamp_service.index.entries import IndexedAlert, bits_of, kinds_of
 from stamp_service.index.migrating import migrate
 from stamp_service.index.pages import Page, Position, read_token
 from stamp_service.index.tables import alerts
+from stamp_service.remote.databases import explained, make_engine, writing
 from stamp_service.remote.processes import PerProcess
 
+_NAME = "the index"
 # Rows of one statement: twelve values each, and SQLite takes 32,766 of them.
 _ROWS = 2000
 # Rows read at a time where positions are compared exactly after the cells.
@@ -63,7 +64,7 @@ class AlertIndex:
         cells = cells_of([(entry.ra_deg, entry.dec_deg) for _, entry in rows])
         values = iter([_row(entry, cell) for (_, entry), cell in zip(rows, cells, strict=True)])
         new = 0
-        with explained(), writing(self._engine()).begin() as connection:
+        with explained(_NAME), writing(self._engine()).begin() as connection:
             while batch := list(islice(values, _ROWS)):
                 new += len(batch) - _known(connection, batch)
                 connection.execute(_upsert(connection.dialect.name, batch))
@@ -178,13 +179,13 @@ class AlertIndex:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with explained(), self._engine().connect() as connection:
+        with explained(_NAME), self._engine().connect() as connection:
             yield connection
 
 
 def _open(url: URL, timeout_s: float) -> Engine:
     engine = make_engine(url, timeout_s)
-    with explained():
+    with explained(_NAME):
         migrate(engine)
     return engine
 
