@@ -130,6 +130,26 @@ class Alert:
             self._read()
         return self._named(lambda: self.packet.record(without=self.survey.cutout_roots))
 
+    def values(self, *groups: Group) -> list[object]:
+        """Read some values in one pass and decode nothing else.
+
+        Parameters
+        ----------
+        *groups : tuple of str
+            For each value, the dotted paths where it may stand, in order of preference.
+
+        Returns
+        -------
+        list
+            For each group the first value that is not null; None where there is none.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        return self._read(*groups)
+
     def summary(self) -> Summary:
         """Read time, position, band and brightness in one pass.
 
