@@ -132,6 +132,19 @@ class Settings(StepSettings):
         None, description="API other than Google's, such as an emulator's; it is asked without credentials."
     )
 
+    # Classifiers
+    model_dir: Path | None = Field(None, description="Folder of model directories; each is a model of its name.")
+    classifier_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Batches classified at a time; 0: as many as there are cores, one in a web worker.",
+    )
+    classifier_batch: int = Field(32, ge=1, le=4096, description="Most alerts that a model is given at a time.")
+    classifier_providers: Words = Field(
+        (), description="What ONNX Runtime runs models on, by its own names; default: `CPUExecutionProvider`."
+    )
+
     # Limits against hostile input
     max_packet_bytes: PositiveInt = Field(
         32 * _MIB, description="Largest packet, as stored and after each decompression."
