@@ -78,15 +78,14 @@ class StoreSink:
     def _put(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
         if not isinstance(store, PackedStore):
             return self._put_each(store, items)
-        packets = [PackedAlert(a.survey, a.alert_id, a.packet.data) for a in (item.value.alert for item in items)]
-        try:
-            store.put_many(packets)
-        except StoreUnavailable:
-            raise
-        except StampServiceError:
-            # All others were kept. Which was it?
-            return self._put_each(store, items)
-        return []
+        alerts = [item.value.alert for item in items]
+        put = store.put_each(
+            [PackedAlert(one.survey, one.alert_id, one.packet.data, one.packet) for one in alerts]
+        )
+        outcomes = zip(items, put, strict=True)
+        return [
+            Refusal(item.message, str(error)) for item, error in outcomes if isinstance(error, StampServiceError)
+        ]
 
     def _put_each(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
         under_way = [self._pool.submit(_put_one, store, item) for item in items]
