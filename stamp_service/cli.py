@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stamp_service import __version__
 from stamp_service.cli_archive import archive
+from stamp_service.cli_classifiers import classifier
 from stamp_service.cli_ingest import ingest_alerts
 from stamp_service.cli_lake import lake
 from stamp_service.cli_pack import pack
@@ -26,6 +27,7 @@ from stamp_service.cli_xmatch import xmatch
 from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
+from stamp_service.index import open_index
 from stamp_service.lake.lakes import open_lakes
 from stamp_service.resolver import Resolver
 from stamp_service.server import local_surveys
@@ -74,6 +76,7 @@ def main() -> None:
 
 
 main.add_command(archive)
+main.add_command(classifier)
 main.add_command(ingest_alerts)
 main.add_command(lake)
 main.add_command(pack)
@@ -97,7 +100,8 @@ def _open_house() -> Iterator[_House]:
     surveys = load_surveys(settings.surveys_dir)
     schemas = open_schemas(settings)
     sources = open_sources(settings, surveys, open_lakes(settings, surveys))
-    resolver = Resolver(sources, schemas, max_packet_bytes=settings.max_packet_bytes)
+    index = open_index(settings)
+    resolver = Resolver(sources, schemas, index=index, max_packet_bytes=settings.max_packet_bytes)
     try:
         yield _House(settings, surveys, schemas, resolver)
     finally:
@@ -155,7 +159,7 @@ def _add_all(house: _House, surveys: Surveys, files: list[Path]) -> Iterator[_Ou
 def _add_file(house: _House, surveys: Surveys, file: Path) -> _Outcome:
     try:
         alert = open_packet(file, surveys, house.schemas, house.settings.max_packet_bytes)
-        is_new = house.resolver.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
+        is_new = house.resolver.put(alert)
     except OSError as error:
         return _Outcome(file, refused=error.strerror or type(error).__name__)
     except StampServiceError as error:

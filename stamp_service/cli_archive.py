@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from stamp_service.errors import NotFound
+from stamp_service.index import open_index
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import SchemaSource, open_schemas, open_stores
@@ -92,7 +93,12 @@ def add(context: click.Context, nights: tuple[str, ...], survey_name: str | None
     schemas = open_schemas(settings)
     refused = 0
     with closing(
-        Resolver(open_stores(settings, surveys), schemas, max_packet_bytes=settings.max_packet_bytes)
+        Resolver(
+            open_stores(settings, surveys),
+            schemas,
+            index=open_index(settings),
+            max_packet_bytes=settings.max_packet_bytes,
+        )
     ) as resolver:
         for path in [_find_night(night, settings) for night in nights]:
             report = _add(path, settings, candidates, resolver, schemas, from_start=from_start)

@@ -20,6 +20,7 @@ from stamp_service.alert_ingestion import (
 from stamp_service.alert_ingestion.lake_target import LakeTarget
 from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome, refused
 from stamp_service.alert_ingestion.sources import Source
+from stamp_service.index import open_index
 from stamp_service.lake.lakes import lake_access
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings, load_settings
@@ -98,7 +99,12 @@ def _open(
 ) -> Target:
     if to == "store":
         return StoreTarget(
-            Resolver(open_stores(settings, surveys), schemas, max_packet_bytes=settings.max_packet_bytes)
+            Resolver(
+                open_stores(settings, surveys),
+                schemas,
+                index=open_index(settings),
+                max_packet_bytes=settings.max_packet_bytes,
+            )
         )
     if to == "lake":
         root = lake_url or str(settings.data_dir / "lake")

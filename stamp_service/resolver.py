@@ -3,80 +3,33 @@
 A survey's sources are asked in order. *Absent* is said only when all of them said so; when one could not be asked
 and none of the others has the alert, the answer is *unavailable*. A packet that a later store has is put into the
 first, in the background. A lake has alerts without their packets.
+
+Whatever is put into a store is entered into the index.
 """
 
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
 
 from stamp_service.cache import ByteCache
 from stamp_service.errors import AlertNotFound, PacketCorrupt, StoreUnavailable, TooLarge
+from stamp_service.index import AlertIndex, IndexFeed
 from stamp_service.lake.alert import LakeAlert
 from stamp_service.lake.lake import Lake
 from stamp_service.lake.lakes import Lakes
+from stamp_service.observer import LookupOutcome, Observer, Silent
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.remote.processes import PerProcess
 from stamp_service.sources import Member, Source, label, members
 from stamp_service.stores import Store
+from stamp_service.stores.bulk import PutOutcome, put, put_each
 from stamp_service.stores.flights import Flights
-from stamp_service.stores.write_backs import WriteBackOutcome, WriteBacks
+from stamp_service.stores.write_backs import WriteBacks
 from stamp_service.surveys import Survey
-
-__all__ = ["AnyAlert", "LookupOutcome", "Observer", "Resolver", "WriteBackOutcome"]
 
 log = logging.getLogger(__name__)
 
 AnyAlert = Alert | LakeAlert
-LookupOutcome = Literal["hit", "absent", "unavailable"]
-
-
-class Observer(Protocol):
-    """Somebody who counts what the resolver does."""
-
-    def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
-        """Note that a store was asked.
-
-        Parameters
-        ----------
-        store : str
-            The store's name.
-        outcome : str
-            What it said.
-        seconds : float
-            How long that took.
-        """
-
-    def cache_asked(self, *, hit: bool) -> None:
-        """Note that the cache was asked; never called where it is off.
-
-        Parameters
-        ----------
-        hit : bool
-            Whether it had the packet.
-        """
-
-    def written_back(self, outcome: WriteBackOutcome) -> None:
-        """Note that a packet was written back, or not.
-
-        Parameters
-        ----------
-        outcome : str
-            How it ended.
-        """
-
-
-class _Silent:
-    """Counts nothing."""
-
-    def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
-        pass
-
-    def cache_asked(self, *, hit: bool) -> None:
-        pass
-
-    def written_back(self, outcome: WriteBackOutcome) -> None:
-        pass
 
 
 class Resolver:
@@ -88,6 +41,9 @@ class Resolver:
         What each survey is looked up in, in this order; `Lakes` stand for those of them that are the survey's.
     schemas : SchemaLookup, optional
         Where schemas of wire-format packets come from.
+    index : AlertIndex, optional
+        Where alerts are entered whose packets are put into stores; closed with the resolver. Trouble with it is
+        logged and counted, and the packets are stored all the same.
     cache_bytes : int
         How much to keep of what was found, per process; 0 keeps nothing.
     max_packet_bytes : int
@@ -101,6 +57,7 @@ class Resolver:
         sources: Mapping[str, Sequence[Source]],
         schemas: SchemaLookup | None = None,
         *,
+        index: AlertIndex | None = None,
         cache_bytes: int = 0,
         max_packet_bytes: int = MAX_PACKET_BYTES,
         observer: Observer | None = None,
@@ -108,10 +65,12 @@ class Resolver:
         self._sources = {name: tuple(ordered) for name, ordered in sources.items()}
         self._schemas = schemas
         self._max_packet_bytes = max_packet_bytes
-        self._observer = observer = observer or _Silent()
+        self._observer = observer = observer or Silent()
         self._cache: ByteCache[tuple[str, str]] = ByteCache(cache_bytes)
         self._flights: PerProcess[Flights[bytes | LakeAlert]] = PerProcess(Flights)
-        self._write_backs = PerProcess(lambda: WriteBacks(observer.written_back))
+        self._write_backs = PerProcess(lambda: WriteBacks(self._put_into, observer.written_back))
+        self._index = index
+        self._feed = None if index is None else IndexFeed(index, observer.indexed)
 
     def packet(self, survey: Survey, alert_id: str, object_id: str | None = None) -> bytes:
         """Find an alert's packet.
@@ -183,19 +142,13 @@ class Resolver:
             _check_object(alert, object_id)
         return alert
 
-    def put(self, survey: Survey, alert_id: str, packet: bytes, object_id: str | None = None) -> bool:
-        """Store a packet in the survey's first store that can be written to.
+    def put(self, alert: Alert) -> bool:
+        """Store a packet in its survey's first store that can be written to.
 
         Parameters
         ----------
-        survey : Survey
-            The survey.
-        alert_id : str
-            A checked alert id, which the caller found in the packet.
-        packet : bytes
-            The packet as it was published.
-        object_id : str, optional
-            The alert's object id, needed where the survey's keys have it.
+        alert : Alert
+            The alert; the caller found its id in the packet.
 
         Returns
         -------
@@ -211,10 +164,51 @@ class Resolver:
         TooLarge
             If it exceeds the limit.
         """
+        return self._put_into(self._writable(alert.survey), alert)
+
+    def put_each(self, alerts: Sequence[Alert]) -> list[PutOutcome]:
+        """Store many packets at once, each as `put` does.
+
+        Parameters
+        ----------
+        alerts : sequence of Alert
+            Alerts of any surveys.
+
+        Returns
+        -------
+        list of (bool or StampServiceError)
+            For each: whether it was stored or was there, or why it was refused.
+
+        Raises
+        ------
+        StoreUnavailable
+            If they could not be stored. Some may be; the same again is right.
+        """
+        by_store: dict[int, tuple[Store, list[int]]] = {}
+        for number, alert in enumerate(alerts):
+            store = self._writable(alert.survey)
+            by_store.setdefault(id(store), (store, []))[1].append(number)
+        outcomes: dict[int, PutOutcome] = {}
+        for store, numbers in by_store.values():
+            own = dict(zip(numbers, put_each(store, [alerts[n] for n in numbers]), strict=True))
+            self._enter([alerts[n] for n, outcome in own.items() if isinstance(outcome, bool)], store)
+            outcomes |= own
+        return [outcomes[number] for number in range(len(alerts))]
+
+    def _writable(self, survey: Survey) -> Store:
         for store in self._sources[survey.name]:
             if not isinstance(store, Lakes) and store.writable:
-                return store.put(survey, alert_id, packet, object_id)
+                return store
         raise StoreUnavailable(f"no store of {survey.name} can be written to")
+
+    def _put_into(self, store: Store, alert: Alert) -> bool:
+        is_new = put(store, alert)
+        self._enter([alert], store)
+        return is_new
+
+    def _enter(self, alerts: Sequence[Alert], store: Store) -> None:
+        if self._feed is not None:
+            self._feed.add(alerts, store.name)
 
     def store_names(self, survey: Survey) -> list[str]:
         """Name the stores and lakes of a survey.
@@ -258,12 +252,14 @@ class Resolver:
         return problems
 
     def close(self) -> None:
-        """Finish what is being written back, and close the stores and lakes."""
+        """Finish what is being written back, and close stores, lakes and index."""
         write_backs = self._write_backs.take()
         if write_backs is not None:
             write_backs.close()
         for source in self._all_sources():
             source.close()
+        if self._index is not None:
+            self._index.close()
 
     def _all_sources(self) -> list[Source]:
         return list({id(source): source for ordered in self._sources.values() for source in ordered}.values())

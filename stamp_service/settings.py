@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AliasChoices,
-    BeforeValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -21,27 +20,16 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from stamp_service.errors import ConfigurationError
+from stamp_service.step_settings import Secrets, StepSettings, Words
 
 PREFIX = "STAMP_"
 _MIB = 1024 * 1024
 
 
-def _split(value: object) -> object:
-    """Read a comma-separated environment value as a tuple; leave anything else to pydantic."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-# NoDecode: without it pydantic-settings insists on JSON for anything that is not a scalar.
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
-
-
-class Settings(BaseSettings):
+class Settings(StepSettings):
     """Everything that can be configured; see `doc/configuration.md` for the same as a table."""
 
     model_config = SettingsConfigDict(
@@ -144,91 +132,17 @@ class Settings(BaseSettings):
         None, description="API other than Google's, such as an emulator's; it is asked without credentials."
     )
 
-    # The stream steps
-    consumer_server: str | None = Field(
-        None, validation_alias="CONSUMER_SERVER", description="Kafka brokers to read from: `host:port`, …"
+    # Classifiers
+    model_dir: Path | None = Field(None, description="Folder of model directories; each is a model of its name.")
+    classifier_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Batches classified at a time; 0: as many as there are cores, one in a web worker.",
     )
-    consumer_group_id: str | None = Field(
-        None, validation_alias="CONSUMER_GROUP_ID", description="Consumer group of the step."
-    )
-    consumer_topics: Words = Field(
-        (),
-        validation_alias="CONSUMER_TOPICS",
-        description="Topics to read; one that starts with `^` is a pattern.",
-    )
-    topic_strategy_format: Words = Field(
-        (),
-        validation_alias="TOPIC_STRATEGY_FORMAT",
-        description="Topics of which there is one for every night, with `%s` where the date stands.",
-    )
-    topic_date_format: str = Field("%Y%m%d", description="How that date is written, as `strftime` takes it.")
-    topic_change_hour: int = Field(
-        23, ge=0, le=23, description="Hour (UTC) from which on the topic of the next day is read."
-    )
-    topic_retention_days: PositiveInt = Field(8, description="Of how many days the topics are read.")
-    consume_messages: PositiveInt = Field(
-        1000, validation_alias="CONSUME_MESSAGES", description="Most messages of a batch."
-    )
-    consume_timeout_s: PositiveFloat = Field(
-        10.0, validation_alias="CONSUME_TIMEOUT", description="Longest wait for a batch to fill, in seconds."
-    )
-    consumer_username: str | None = Field(
-        None,
-        validation_alias=AliasChoices("CONSUMER_USERNAME", "CONSUMER_KAFKA_USERNAME", "KAFKA_USERNAME"),
-        description="SASL user name for reading.",
-    )
-    consumer_password: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices("CONSUMER_PASSWORD", "CONSUMER_KAFKA_PASSWORD", "KAFKA_PASSWORD"),
-        description="SASL password for reading.",
-    )
-    consumer_security_protocol: str = Field(
-        "SASL_SSL",
-        validation_alias=AliasChoices("CONSUMER_SECURITY_PROTOCOL", "KAFKA_SECURITY_PROTOCOL"),
-        description="How to connect for reading, once there is a user name.",
-    )
-    consumer_sasl_mechanism: str = Field(
-        "SCRAM-SHA-512",
-        validation_alias="CONSUMER_SASL_MECHANISM",
-        description="SASL mechanism for reading.",
-    )
-    consumer_options: dict[str, SecretStr] = Field(
-        default_factory=dict, description="Further options of librdkafka for reading, as JSON."
-    )
-    producer_server: str | None = Field(
-        None,
-        validation_alias="PRODUCER_SERVER",
-        description="Kafka brokers to write to; default: those that are read from.",
-    )
-    producer_topic: str | None = Field(
-        None, validation_alias="PRODUCER_TOPIC", description="Topic that results are written to."
-    )
-    producer_username: str | None = Field(
-        None,
-        validation_alias=AliasChoices("PRODUCER_USERNAME", "PRODUCER_KAFKA_USERNAME"),
-        description="SASL user name for writing.",
-    )
-    producer_password: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices("PRODUCER_PASSWORD", "PRODUCER_KAFKA_PASSWORD"),
-        description="SASL password for writing.",
-    )
-    producer_security_protocol: str = Field(
-        "SASL_SSL",
-        validation_alias="PRODUCER_SECURITY_PROTOCOL",
-        description="How to connect for writing, once there is a user name.",
-    )
-    producer_sasl_mechanism: str = Field(
-        "SCRAM-SHA-512",
-        validation_alias="PRODUCER_SASL_MECHANISM",
-        description="SASL mechanism for writing.",
-    )
-    producer_options: dict[str, SecretStr] = Field(
-        default_factory=dict, description="Further options of librdkafka for writing, as JSON."
-    )
-    dead_letter_topic: str = Field("stamp-dead-letters", description="Topic of the messages that a step refuses.")
-    metrics_port: int | None = Field(
-        None, ge=1, le=65535, validation_alias="METRICS_PORT", description="Port where a step answers Prometheus."
+    classifier_batch: int = Field(32, ge=1, le=4096, description="Most alerts that a model is given at a time.")
+    classifier_providers: Words = Field(
+        (), description="What ONNX Runtime runs models on, by its own names; default: `CPUExecutionProvider`."
     )
 
     # Limits against hostile input

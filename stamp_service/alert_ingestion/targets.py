@@ -1,7 +1,6 @@
 """What alerts are ingested into: tables, stores and lakes."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,9 +10,7 @@ from stamp_service.alert_ingestion.rows import DAMAGED, NO_COLUMN, TOO_LARGE, Ro
 from stamp_service.errors import PacketConflict, PacketCorrupt, TooLarge
 from stamp_service.packets import Alert
 from stamp_service.resolver import Resolver
-
-# Stores answer slowly, so several packets are on their way at once.
-_THREADS = 8
+from stamp_service.stores.bulk import PutOutcome
 
 
 class Target(Protocol):
@@ -183,21 +180,24 @@ class StoreTarget:
         StoreUnavailable
             If a store cannot be written to.
         """
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest") as pool:
-            return list(pool.map(self._put, alerts))
-
-    def _put(self, alert: Alert) -> Outcome:
-        try:
-            alert.packet.check()
-            is_new = self._resolver.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
-        except PacketConflict as error:
-            return refused(str(error), "a different packet is stored under its id")
-        except PacketCorrupt as error:
-            return refused(str(error), DAMAGED)
-        except TooLarge as error:
-            return refused(str(error), TOO_LARGE)
-        return ADDED if is_new else PRESENT
+        outcomes: dict[int, PutOutcome] = {}
+        sound: dict[int, Alert] = {}
+        for number, alert in enumerate(alerts):
+            try:
+                alert.packet.check()
+                sound[number] = alert
+            except (PacketCorrupt, TooLarge) as error:
+                outcomes[number] = error
+        outcomes |= zip(sound, self._resolver.put_each(list(sound.values())), strict=True)
+        return [_outcome(outcomes[number]) for number in range(len(alerts))]
 
     def close(self) -> None:
         """Close the stores."""
         self._resolver.close()
+
+
+def _outcome(put: PutOutcome) -> Outcome:
+    if isinstance(put, bool):
+        return ADDED if put else PRESENT
+    kinds = {PacketConflict: "a different packet is stored under its id", TooLarge: TOO_LARGE}
+    return refused(str(put), kinds.get(type(put), DAMAGED))

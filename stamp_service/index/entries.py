@@ -70,10 +70,9 @@ def entry_of(alert: Alert, place: str) -> IndexedAlert:
     Raises
     ------
     PacketCorrupt
-        If its packet cannot be decoded.
+        If its packet cannot be decoded, to its last byte.
     """
-    kinds = alert.kinds()
-    summary = alert.summary()
+    summary, kinds = alert.outline()
     return IndexedAlert(
         survey=alert.survey.name,
         alert_id=alert.alert_id,

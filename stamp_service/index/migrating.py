@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from stamp_service.errors import StoreUnavailable
-from stamp_service.index.engines import writing
+from stamp_service.remote.databases import writing
 
 # The newest of `migrations/versions`; a test holds the two together. Known without Alembic, which takes half a
 # second to import and has nothing to do in most processes.

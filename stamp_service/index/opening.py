@@ -5,6 +5,7 @@ from sqlalchemy.exc import ArgumentError
 
 from stamp_service.errors import ConfigurationError
 from stamp_service.index.alert_index import AlertIndex
+from stamp_service.remote.databases import through_psycopg
 from stamp_service.settings import Settings
 
 _HINT = "STAMP_INDEX_URL is no address of SQLite or PostgreSQL"
@@ -43,8 +44,4 @@ def _address(settings: Settings) -> URL:
         return url
     if url.get_backend_name() != "postgresql":
         raise ConfigurationError(_HINT)
-    try:
-        import psycopg  # noqa: F401, PLC0415 - the extra is needed for PostgreSQL alone
-    except ImportError:
-        raise ConfigurationError("PostgreSQL needs an extra: pip install 'stamp-service[postgresql]'") from None
-    return url.set(drivername="postgresql+psycopg")
+    return through_psycopg(url)

@@ -37,6 +37,43 @@ class Alert:
         self._object_id: object = None
         self._verified = False
 
+    @classmethod
+    def recognised(cls, survey: Survey, packet: Packet) -> "Alert | None":
+        """Make the alert of a packet, if that is built like one of this survey's.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey's definition.
+        packet : Packet
+            The packet.
+
+        Returns
+        -------
+        Alert or None
+            The alert; None if the packet lacks fields that this survey's have, or has other ids.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged.
+        """
+        parts = (survey.alert_id.fields, survey.object_id.fields, survey.position.ra, survey.position.dec)
+        if not all(packet.has(*paths) for paths in parts):
+            return None
+        alert_id, object_id = packet.get_many(parts[:2])
+        text = id_text(alert_id)
+        if text is None or not survey.alert_id.matches(text):
+            return None
+        if survey.alert_id.type == "int64" and not isinstance(alert_id, int):
+            return None
+        other = id_text(object_id)
+        if object_id is not None and (other is None or not survey.object_id.matches(other)):
+            return None
+        alert = cls(survey, packet, text)
+        alert._object_id, alert._verified = object_id, True
+        return alert
+
     @property
     def object_id(self) -> str | None:
         """The id of the object; None where the survey gave none.
@@ -130,6 +167,26 @@ class Alert:
             self._read()
         return self._named(lambda: self.packet.record(without=self.survey.cutout_roots))
 
+    def values(self, *groups: Group) -> list[object]:
+        """Read some values in one pass and decode nothing else.
+
+        Parameters
+        ----------
+        *groups : tuple of str
+            For each value, the dotted paths where it may stand, in order of preference.
+
+        Returns
+        -------
+        list
+            For each group the first value that is not null; None where there is none.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        return self._read(*groups)
+
     def summary(self) -> Summary:
         """Read time, position, band and brightness in one pass.
 
@@ -145,12 +202,34 @@ class Alert:
         """
         return summarise(self.survey, self._read(*summary_paths(self.survey)))
 
-    def _read(self, *groups: Group) -> list[object]:
+    def outline(self) -> tuple[Summary, tuple[Kind, ...]]:
+        """Read `summary` and `kinds` in one pass, and hold the whole packet against its schema in the same.
+
+        Returns
+        -------
+        summary : Summary
+            None for what the packet does not say.
+        kinds : tuple of str
+            The cutouts that the alert was published with.
+
+        Raises
+        ------
+        PacketCorrupt
+            If the packet is damaged or of another alert.
+        """
+        paths, kinds = summary_paths(self.survey), self.survey.kinds
+        cutouts = [self.survey.cutouts[kind].fields for kind in kinds]
+        values = self._read(*paths, *cutouts, whole=True)
+        found = zip(kinds, values[len(paths) :], strict=True)
+        present = tuple(kind for kind, value in found if self._cutout_bytes(kind, value) is not None)
+        return summarise(self.survey, values[: len(paths)]), present
+
+    def _read(self, *groups: Group, whole: bool = False) -> list[object]:
         """Read values, and the ids with them as long as they were not compared."""
         if self._verified:
-            return self._named(lambda: self.packet.get_many(groups))
+            return self._named(lambda: self.packet.get_many(groups, whole=whole))
         ids = (self.survey.alert_id.fields, self.survey.object_id.fields)
-        found, self._object_id, *values = self._named(lambda: self.packet.get_many((*ids, *groups)))
+        found, self._object_id, *values = self._named(lambda: self.packet.get_many((*ids, *groups), whole=whole))
         if id_text(found) != self.alert_id:
             raise self._corrupt("the packet is of another alert")
         self._verified = True
@@ -240,23 +319,6 @@ def open_alert(
     return Alert(survey, packet, alert_id)
 
 
-def _alert_id_in(survey: Survey, packet: Packet) -> str | None:
-    """Find the alert id, if the packet is built like one of this survey's."""
-    parts = (survey.alert_id.fields, survey.object_id.fields, survey.position.ra, survey.position.dec)
-    if not all(packet.has(*paths) for paths in parts):
-        return None
-    alert_id, object_id = packet.get_many(parts[:2])
-    text = id_text(alert_id)
-    if text is None or not survey.alert_id.matches(text):
-        return None
-    if survey.alert_id.type == "int64" and not isinstance(alert_id, int):
-        return None
-    other = id_text(object_id)
-    if object_id is not None and (other is None or not survey.object_id.matches(other)):
-        return None
-    return text
-
-
 def recognise(
     surveys: Surveys,
     data: bytes,
@@ -292,7 +354,7 @@ def recognise(
     """
     packet = Packet.parse(data, schemas, max_bytes)
     for survey in surveys.values():
-        alert_id = _alert_id_in(survey, packet)
-        if alert_id is not None:
-            return Alert(survey, packet, alert_id)
+        alert = Alert.recognised(survey, packet)
+        if alert is not None:
+            return alert
     raise PacketCorrupt(f"the packet is not an alert of {', '.join(surveys)}")

@@ -7,15 +7,15 @@ from typing import Any, cast
 import fastavro
 
 from stamp_service.errors import PacketCorrupt
-from stamp_service.packets.binary import Reading
 from stamp_service.packets.bounded import Bounded
 from stamp_service.packets.nodes import build_tree, plain_schema
-from stamp_service.packets.plans import Group, Plan, has_path, run_step
+from stamp_service.packets.plans import Group, Plan, has_path
 from stamp_service.packets.schema import MAX_SCHEMA_BYTES, Schema, record_of
 from stamp_service.packets.skips import Skipper
 
 # Questions come from survey definitions and callers' code: a few dozen per schema.
 _MAX_PLANS = 64
+_MAX_PATHS = 256
 # Schemas come from outside. A survey has some ten that are met in one archive.
 _MAX_DECODERS = 64
 
@@ -38,7 +38,8 @@ class Decoder:
         self.schema = schema
         self._root = build_tree(schema)
         self._skipper = Skipper(self._root)
-        self._plans: dict[tuple[Group, ...], Plan] = {}
+        self._plans: dict[tuple[tuple[Group, ...], bool], Plan] = {}
+        self._paths: dict[str, bool] = {}
         self._parsed: Any = None
 
     def has(self, path: str) -> bool:
@@ -54,26 +55,33 @@ class Decoder:
         bool
             True if it has one of another type than null.
         """
-        return has_path(self._root, path)
+        known = self._paths.get(path)
+        if known is None:
+            if len(self._paths) >= _MAX_PATHS:
+                self._paths.clear()
+            known = self._paths[path] = has_path(self._root, path)
+        return known
 
-    def plan(self, groups: tuple[Group, ...]) -> Plan:
+    def plan(self, groups: tuple[Group, ...], *, whole: bool = False) -> Plan:
         """Find or make the plan to read some values.
 
         Parameters
         ----------
         groups : tuple of tuple of str
             For each value, the dotted paths where it may stand.
+        whole : bool
+            Whether all of a body is held against the schema.
 
         Returns
         -------
         Plan
             What reads them.
         """
-        plan = self._plans.get(groups)
+        plan = self._plans.get((groups, whole))
         if plan is None:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            plan = self._plans[groups] = Plan(self._root, self._skipper, groups)
+            plan = self._plans[groups, whole] = Plan(self._root, self._skipper, groups, whole=whole)
         return plan
 
     def check(self, buffer: bytes, start: int, end: int) -> None:
@@ -95,10 +103,7 @@ class Decoder:
         TooLarge
             If it holds too many values.
         """
-        reading = Reading(buffer, end)
-        reading.values_left -= self._root.most_values
-        if run_step(self._skipper.step(self._root), reading, start) != end:
-            raise PacketCorrupt("the packet goes on after its record")
+        self.plan((), whole=True).read(buffer, start, end)
 
     def record(self, buffer: bytes, start: int, end: int) -> dict[str, Any]:
         """Decode a whole body.

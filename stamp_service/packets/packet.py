@@ -54,7 +54,7 @@ class Packet:
         The schema's id in wire format.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_end", "_start", "codec", "data", "schema_id")
+    __slots__ = ("_buffer", "_decoder", "_end", "_is_checked", "_start", "codec", "data", "schema_id")
 
     def __init__(self, data: bytes, contents: Contents, schema_id: int | None = None) -> None:
         self.data = data
@@ -64,6 +64,7 @@ class Packet:
         self._buffer = contents.buffer
         self._start = contents.start
         self._end = contents.end
+        self._is_checked = False
 
     @classmethod
     def parse(
@@ -152,13 +153,15 @@ class Packet:
         """
         return self._decoder.plan((paths,)).read(self._buffer, self._start, self._end)[0]
 
-    def get_many(self, groups: Sequence[Sequence[str]]) -> list[object]:
+    def get_many(self, groups: Sequence[Sequence[str]], *, whole: bool = False) -> list[object]:
         """Read several values in one pass and decode nothing else.
 
         Parameters
         ----------
         groups : sequence of sequence of str
             For each value, the dotted paths where it may stand, in order of preference.
+        whole : bool
+            Whether to do in the same pass what `check` does.
 
         Returns
         -------
@@ -168,11 +171,14 @@ class Packet:
         Raises
         ------
         PacketCorrupt
-            If the body does not fit its schema, up to the last value.
+            If the body does not fit its schema, up to the last value or as a whole.
         TooLarge
             If it holds too many values.
         """
-        return self._decoder.plan(tuple(map(tuple, groups))).read(self._buffer, self._start, self._end)
+        plan = self._decoder.plan(tuple(map(tuple, groups)), whole=whole)
+        values = plan.read(self._buffer, self._start, self._end)
+        self._is_checked = self._is_checked or whole
+        return values
 
     def record(self, without: Collection[str] = ()) -> dict[str, Any]:
         """Decode the whole record.
@@ -200,7 +206,7 @@ class Packet:
         return record
 
     def check(self) -> None:
-        """Hold the whole body against its schema, at a fraction of what `record` costs.
+        """Hold the whole body against its schema, once, at a fraction of what `record` costs.
 
         Raises
         ------
@@ -209,7 +215,8 @@ class Packet:
         TooLarge
             If it holds too many values.
         """
-        self._decoder.check(self._buffer, self._start, self._end)
+        if not self._is_checked:
+            self.get_many((), whole=True)
 
     def body(self) -> bytes:
         """Cut the AVRO body out.

@@ -42,10 +42,14 @@ class Plan:
         What skips the rest.
     groups : tuple of tuple of str
         For each value, the dotted paths where it may stand, in order of preference.
+    whole : bool
+        Whether to hold all of a body against the schema, what comes after the last value included.
     """
 
-    def __init__(self, root: Node, skipper: Skipper, groups: tuple[Group, ...]) -> None:
+    def __init__(self, root: Node, skipper: Skipper, groups: tuple[Group, ...], *, whole: bool = False) -> None:
         self._skipper = skipper
+        self._whole = whole
+        self._most_values = root.most_values
         self._slots: list[range] = []
         wants = _Wants()
         count = 0
@@ -56,7 +60,7 @@ class Plan:
                 wants.add(path, count)
                 count += 1
         self._count = count
-        self._step = chain(self._join(self._walk(root, wants), to_the_end=False))
+        self._step = chain(self._join(self._walk(root, wants), to_the_end=whole))
 
     def read(self, buffer: bytes, start: int, end: int) -> list[object]:
         """Read the values.
@@ -78,12 +82,16 @@ class Plan:
         Raises
         ------
         PacketCorrupt
-            If the body does not fit the schema, up to the last value.
+            If the body does not fit the schema, up to the last value or as a whole.
         TooLarge
             If it holds too many values.
         """
-        reading = Reading(buffer, end, self._count, jump=True)
-        run_step(self._step, reading, start)
+        reading = Reading(buffer, end, self._count, jump=not self._whole)
+        if self._whole:
+            reading.values_left -= self._most_values
+        position = run_step(self._step, reading, start)
+        if self._whole and position != end:
+            raise PacketCorrupt("the packet goes on after its record")
         found = reading.found
         return [next((found[slot] for slot in slots if found[slot] is not None), None) for slots in self._slots]
 

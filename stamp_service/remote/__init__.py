@@ -1,1 +1,1 @@
-"""Talking to what runs elsewhere: clients that survive forks, S3, asking again."""
+"""Talking to what runs elsewhere: clients that survive forks, databases, S3, asking again."""

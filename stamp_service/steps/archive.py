@@ -78,15 +78,14 @@ class StoreSink:
     def _put(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
         if not isinstance(store, PackedStore):
             return self._put_each(store, items)
-        packets = [PackedAlert(a.survey, a.alert_id, a.packet.data) for a in (item.value.alert for item in items)]
-        try:
-            store.put_many(packets)
-        except StoreUnavailable:
-            raise
-        except StampServiceError:
-            # All others were kept. Which was it?
-            return self._put_each(store, items)
-        return []
+        alerts = [item.value.alert for item in items]
+        put = store.put_each(
+            [PackedAlert(one.survey, one.alert_id, one.packet.data, one.packet) for one in alerts]
+        )
+        outcomes = zip(items, put, strict=True)
+        return [
+            Refusal(item.message, str(error)) for item, error in outcomes if isinstance(error, StampServiceError)
+        ]
 
     def _put_each(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
         under_way = [self._pool.submit(_put_one, store, item) for item in items]
@@ -226,7 +225,7 @@ class ArchiveStep:
 
     def _read(self, data: bytes) -> Archived:
         alert = recognise(self._surveys, data, self._schemas, self._max_packet_bytes)
-        alert.packet.check()
+        # This holds the packet against its schema as well.
         return Archived(alert, entry_of(alert, self._stores[alert.survey.name].name))
 
     def outputs(self, items: Sequence[Item[Archived]]) -> Iterable[Output]:  # noqa: ARG002 - a step's others do

@@ -22,11 +22,14 @@ class WriteBacks:
 
     Parameters
     ----------
+    put : callable
+        Puts a packet into a store.
     note : callable
         Told how each one ended.
     """
 
-    def __init__(self, note: Callable[[WriteBackOutcome], None]) -> None:
+    def __init__(self, put: Callable[[Store, Alert], object], note: Callable[[WriteBackOutcome], None]) -> None:
+        self._put = put
         self._note = note
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], int] = {}
@@ -48,7 +51,7 @@ class WriteBacks:
                 return
             if sum(self._waiting.values()) + size <= _MAX_WAITING_BYTES:
                 try:
-                    self._executor.submit(self._put, store, alert)
+                    self._executor.submit(self._put_noted, store, alert)
                 except RuntimeError:  # the interpreter is shutting down
                     log.debug("no thread is left for write-backs")
                 else:
@@ -57,10 +60,10 @@ class WriteBacks:
         log.warning("write-back of %s alert %s was dropped", *key)
         self._note("dropped")
 
-    def _put(self, store: Store, alert: Alert) -> None:
+    def _put_noted(self, store: Store, alert: Alert) -> None:
         outcome: WriteBackOutcome = "failed"
         try:
-            store.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
+            self._put(store, alert)
             outcome = "ok"
         except StampServiceError as error:
             log.warning("write-back of %s alert %s failed: %s", alert.survey.name, alert.alert_id, error)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from stamp_service.errors import PacketCorrupt, RequestError
 from stamp_service.images import default_style
-from stamp_service.packets import open_alert
+from stamp_service.packets import Alert, open_alert
 from stamp_service.surveys import Kind, Survey
 from stamp_service.web.answers import Names, Question, answer, ask
 from stamp_service.web.forms import MEDIA_TYPES, CutoutForm, Form
@@ -222,18 +222,17 @@ def put_avro() -> Response:
     upload = request.files.get("avro")
     if upload is None:
         raise RequestError("avro: a file is needed", "avro")
-    packet = upload.read()
-    stored = here.resolver.put(survey, candid, packet, _object_of(here, survey, candid, packet))
+    stored = here.resolver.put(_open(here, survey, candid, upload.read()))
     body = {"survey_id": survey.name, "candid": candid, "stored": stored}
     return Response(write_json(body), 201 if stored else 200, mimetype="application/json")
 
 
-def _object_of(here: Services, survey: Survey, candid: str, packet: bytes) -> str | None:
+def _open(here: Services, survey: Survey, candid: str, packet: bytes) -> Alert:
     """Look through a packet, so that what is stored can be served; it is the sender's fault if it cannot be."""
     try:
         alert = open_alert(survey, candid, packet, here.schemas, here.settings.max_packet_bytes)
         alert.packet.check()
-        object_id = alert.object_id
+        _ = alert.object_id  # compares the ids
     except PacketCorrupt as error:
         raise RequestError(f"avro: {error}", "avro") from None
-    return object_id
+    return alert

@@ -6,6 +6,7 @@ from functools import partial
 from flask import Flask
 
 from stamp_service.cache import ByteCache
+from stamp_service.index import open_index
 from stamp_service.lake.lakes import open_lakes
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
@@ -55,9 +56,11 @@ def create_app(settings: Settings) -> Flask:
     metrics = Metrics(app)
     schemas = open_schemas(settings)
     lakes = open_lakes(settings, surveys, partial(note_lake_read, metrics))
+    index = open_index(settings)
     resolver = Resolver(
         open_sources(settings, surveys, lakes),
         schemas,
+        index=index,
         cache_bytes=settings.packet_cache_bytes,
         max_packet_bytes=settings.max_packet_bytes,
         observer=metrics,
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> Flask:
             surveys=surveys,
             schemas=schemas,
             lakes=lakes,
+            index=index,
             resolver=resolver,
             access=access,
             pictures=ByteCache(settings.picture_cache_bytes),

@@ -10,8 +10,10 @@ from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from stamp_service.index import IndexOutcome
 from stamp_service.lake.side_index import Tier
-from stamp_service.resolver import LookupOutcome, WriteBackOutcome
+from stamp_service.observer import LookupOutcome
+from stamp_service.stores.write_backs import WriteBackOutcome
 
 _LOOKUP_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
@@ -63,8 +65,14 @@ class Metrics:
         }
         self._cache = Counter("stamp_cache_requests", "Cache lookups", ["cache", "outcome"], registry=registry)
         self._write_backs = Counter("stamp_write_backs", "Packets written back", ["outcome"], registry=registry)
+        self._indexed = Counter(
+            "stamp_index_alerts", "Alerts entered into the index", ["outcome"], registry=registry
+        )
+        # So that the first failure is a step up from zero, which alarms see.
         for outcome in get_args(WriteBackOutcome):
-            self._write_backs.labels(outcome)  # so that the first failure is a step up from zero, which alarms see
+            self._write_backs.labels(outcome)
+        for entered in get_args(IndexOutcome):
+            self._indexed.labels(entered)
         for tier in get_args(Tier):
             self._lake_reads.labels(tier)
 
@@ -105,7 +113,7 @@ class Metrics:
         self._stages[stage].observe(time.perf_counter() - started_s)
 
     def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
-        """Note that a store was asked; see `resolver.Observer`.
+        """Note that a store was asked; see `observer.Observer`.
 
         Parameters
         ----------
@@ -131,7 +139,7 @@ class Metrics:
         self._lake_reads.labels(tier).observe(seconds)
 
     def cache_asked(self, *, hit: bool) -> None:
-        """Note that the cache of packets was asked; see `resolver.Observer`.
+        """Note that the cache of packets was asked; see `observer.Observer`.
 
         Parameters
         ----------
@@ -151,7 +159,7 @@ class Metrics:
         self._count("pictures", hit=hit)
 
     def written_back(self, outcome: WriteBackOutcome) -> None:
-        """Note that a packet was written back, or not; see `resolver.Observer`.
+        """Note that a packet was written back, or not; see `observer.Observer`.
 
         Parameters
         ----------
@@ -159,6 +167,18 @@ class Metrics:
             How it ended.
         """
         self._write_backs.labels(outcome).inc()
+
+    def indexed(self, outcome: IndexOutcome, alerts: int) -> None:
+        """Note that alerts were entered into the index, or not; see `observer.Observer`.
+
+        Parameters
+        ----------
+        outcome : str
+            How it ended.
+        alerts : int
+            How many.
+        """
+        self._indexed.labels(outcome).inc(alerts)
 
     def _count(self, cache: str, *, hit: bool) -> None:
         self._cache.labels(cache, "hit" if hit else "miss").inc()

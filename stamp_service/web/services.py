@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from stamp_service.cache import ByteCache
+from stamp_service.index import AlertIndex
 from stamp_service.lake.lakes import Lakes
 from stamp_service.packets import SchemaLookup
 from stamp_service.resolver import Resolver
@@ -30,6 +31,8 @@ class Services:
         Schemas of wire-format packets.
     lakes : Lakes
         The Parquet lakes that are registered.
+    index : AlertIndex
+        Which alerts there are.
     resolver : Resolver
         Finds packets.
     access : Access
@@ -44,6 +47,7 @@ class Services:
     surveys: Surveys
     schemas: SchemaLookup
     lakes: Lakes
+    index: AlertIndex
     resolver: Resolver
     access: Access
     pictures: ByteCache[str]

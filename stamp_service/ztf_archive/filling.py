@@ -3,28 +3,26 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from stamp_service.errors import NotFound, PacketConflict, PacketCorrupt, TooLarge
-from stamp_service.packets import SchemaLookup, recognise
+from stamp_service.errors import NotFound, PacketConflict, PacketCorrupt, StampServiceError, TooLarge
+from stamp_service.packets import Alert, SchemaLookup, recognise
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
+from stamp_service.stores.bulk import PutOutcome
 from stamp_service.surveys import Surveys
 from stamp_service.ztf_archive.local import nights_folder
 from stamp_service.ztf_archive.nights import NightPacket, iter_night
 
 State = Literal["added", "present", "earlier", "refused"]
 
-# Stores answer slowly (a disk flushes, a bucket is far away), so several packets are on their way at once.
-_THREADS = 8
 _BATCH = 256
 _BATCH_BYTES = 64 * 1024 * 1024
-_REFUSALS = {
+_REFUSALS: dict[type[StampServiceError], str] = {
     PacketConflict: "a different packet is stored under its id",
     PacketCorrupt: "it is no alert of these surveys, or damaged",
     TooLarge: "it is too large",
@@ -133,10 +131,7 @@ def add_night(
     def refuse(name: str, reason: str) -> None:
         refused.append(NightOutcome(name, "refused", reason, reason))
 
-    def store(member: NightPacket) -> NightOutcome:
-        return _store(member, settings, surveys, resolver, schemas)
-
-    with _opened(night) as file, ThreadPoolExecutor(_THREADS, thread_name_prefix="night") as pool:
+    with _opened(night) as file:
         journal = _Journal(night, file, settings, surveys)
         if from_start:
             journal.close()
@@ -145,7 +140,7 @@ def add_night(
         for member in islice(packets, done):
             yield NightOutcome(member.name, "earlier")
         for batch in _batches(packets):
-            outcomes = list(pool.map(store, batch))
+            outcomes = _store(batch, settings, surveys, resolver, schemas)
             done += len(batch)
             journal.note(done)
             if progress is not None:
@@ -179,15 +174,29 @@ def _batches(packets: Iterable[NightPacket]) -> Iterator[list[NightPacket]]:
 
 
 def _store(
-    member: NightPacket, settings: Settings, surveys: Surveys, resolver: Resolver, schemas: SchemaLookup | None
-) -> NightOutcome:
-    try:
-        alert = recognise(surveys, member.packet, schemas, settings.max_packet_bytes)
-        alert.packet.check()
-        is_new = resolver.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
-    except (PacketConflict, PacketCorrupt, TooLarge) as error:
-        return NightOutcome(member.name, "refused", str(error), _REFUSALS[type(error)])
-    return NightOutcome(member.name, "added" if is_new else "present")
+    batch: Sequence[NightPacket],
+    settings: Settings,
+    surveys: Surveys,
+    resolver: Resolver,
+    schemas: SchemaLookup | None,
+) -> list[NightOutcome]:
+    outcomes: dict[int, PutOutcome] = {}
+    sound: dict[int, Alert] = {}
+    for number, member in enumerate(batch):
+        try:
+            alert = recognise(surveys, member.packet, schemas, settings.max_packet_bytes)
+            alert.packet.check()
+            sound[number] = alert
+        except (PacketCorrupt, TooLarge) as error:
+            outcomes[number] = error
+    outcomes |= zip(sound, resolver.put_each(list(sound.values())), strict=True)
+    return [_outcome(member.name, outcomes[number]) for number, member in enumerate(batch)]
+
+
+def _outcome(name: str, put: PutOutcome) -> NightOutcome:
+    if isinstance(put, bool):
+        return NightOutcome(name, "added" if put else "present")
+    return NightOutcome(name, "refused", str(put), _REFUSALS[type(put)])
 
 
 class _Journal:

@@ -9,11 +9,11 @@ PACKAGE = "stamp_service"
 
 # From the ground up. A room may import its own modules and the rooms of lower layers: not its neighbours.
 LAYERS = (
-    {"__init__", "errors"},
+    {"__init__", "errors", "step_settings"},
     {"settings", "surveys"},
     {"packets", "images", "remote"},
-    {"stores", "lake", "index"},
-    {"cache", "sources"},
+    {"stores", "lake", "index", "probabilities"},
+    {"cache", "observer", "sources"},
     {"resolver"},
     {"ztf_archive"},
     {"alert_ingestion", "xmatch", "classifiers"},

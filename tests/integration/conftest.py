@@ -13,6 +13,7 @@ from tests.integration.services.faults import Answer, FaultServer
 from tests.integration.services.hdfs import RunningHdfs, running_hdfs
 from tests.integration.services.kafka import RunningKafka, running_kafka
 from tests.integration.services.mars import MarsServer, running_mars
+from tests.integration.services.postgres import RunningPostgres, running_postgres
 from tests.integration.services.s3 import running_s3
 from tests.integration.services.service import RunningService, running_service
 
@@ -62,6 +63,20 @@ def kafka() -> Iterator[RunningKafka]:
     """A broker of Kafka; a test that stops it starts it again."""
     with running_kafka() as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RunningPostgres]:
+    """A server of PostgreSQL; a test that stops it starts it again."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: RunningPostgres) -> Iterator[str]:
+    """Address of a new, empty database of that server."""
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture

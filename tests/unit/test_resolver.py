@@ -19,8 +19,10 @@ from stamp_service.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from stamp_service.packets import write_ocf
+from stamp_service.index import IndexFeed, open_index
+from stamp_service.packets import open_alert, write_ocf
 from stamp_service.resolver import Resolver
+from stamp_service.settings import Settings
 from stamp_service.stores import MemoryStore
 
 SCHEMA = {
@@ -37,6 +39,10 @@ OBJECT_ID = "ZTF18acuwwpp"
 
 def packet_of(alert_id, object_id=OBJECT_ID, fill=b""):
     return write_ocf(SCHEMA, {"objectId": object_id, "candid": int(alert_id), "fill": fill})
+
+
+def alert_of(survey, alert_id, **fields):
+    return open_alert(survey, alert_id, packet_of(alert_id, **fields))
 
 
 class FakeStore(MemoryStore):
@@ -77,7 +83,7 @@ class Counting:
     """An observer."""
 
     def __init__(self):
-        self.asked, self.cache, self.written = [], [], []
+        self.asked, self.cache, self.written, self.entered = [], [], [], []
         self.seconds = []
 
     def store_asked(self, store, outcome, seconds):
@@ -89,6 +95,9 @@ class Counting:
 
     def written_back(self, outcome):
         self.written.append(outcome)
+
+    def indexed(self, outcome, alerts):
+        self.entered.append((outcome, alerts))
 
 
 @pytest.fixture
@@ -396,7 +405,7 @@ class TestCache:
         resolver = resolve(store, cache_bytes=10**6)
         with pytest.raises(AlertNotFound):
             resolver.packet(ztf, "1")
-        resolver.put(ztf, "1", packet_of("1"))
+        resolver.put(alert_of(ztf, "1"))
         assert resolver.packet(ztf, "1") == packet_of("1")
 
     def test_keeps_surveys_apart(self, observer, surveys):
@@ -414,19 +423,101 @@ class TestPut:
     def test_goes_to_the_first_that_can_be_written_to(self, resolve, ztf):
         first, second, third = FakeStore("a", writable=False), FakeStore("b"), FakeStore("c")
         resolver = resolve(first, second, third)
-        assert resolver.put(ztf, "1", packet_of("1"), OBJECT_ID) is True
-        assert resolver.put(ztf, "1", packet_of("1"), OBJECT_ID) is False
+        assert resolver.put(alert_of(ztf, "1")) is True
+        assert resolver.put(alert_of(ztf, "1")) is False
         assert second.puts == [("1", OBJECT_ID)] * 2
         assert first.puts == third.puts == []
 
     def test_conflicts_are_passed_on(self, resolve, ztf):
         resolver = resolve(FakeStore("first", "1"))
         with pytest.raises(PacketConflict):
-            resolver.put(ztf, "1", b"another")
+            resolver.put(alert_of(ztf, "1", fill=b"other"))
 
     def test_without_any_is_unavailable(self, resolve, ztf):
+        resolver = resolve(FakeStore("a", writable=False))
         with pytest.raises(StoreUnavailable):
-            resolve(FakeStore("a", writable=False)).put(ztf, "1", b"packet")
+            resolver.put(alert_of(ztf, "1"))
+        with pytest.raises(StoreUnavailable):
+            resolver.put_each([alert_of(ztf, "1")])
+
+    def test_of_many_each_has_its_outcome(self, observer, surveys, ztf):
+        first, other = FakeStore("first", "2", "3"), FakeStore("other")
+        resolver = Resolver({"ztf": [first], "atlas": [other]}, observer=observer)
+        alerts = [alert_of(ztf, "1"), alert_of(ztf, "2", fill=b"other"), alert_of(ztf, "3")]
+        new, conflict, present = resolver.put_each(alerts)
+        assert (new, present) == (True, False)
+        assert isinstance(conflict, PacketConflict)
+        assert resolver.put_each([]) == []
+        first.put_error = StoreTimeout("too slow")
+        with pytest.raises(StoreTimeout):
+            resolver.put_each(alerts)
+        resolver.close()
+
+
+class TestIndex:
+    @pytest.fixture
+    def index(self, tmp_path):
+        return open_index(Settings(data_dir=tmp_path))
+
+    @staticmethod
+    def ids(index):
+        return [(one.alert_id, one.place) for one in index.search("ztf", limit=100).alerts]
+
+    def test_has_what_was_put_once_it_is_stored(self, resolve, observer, index, ztf):
+        resolver = resolve(FakeStore("away", writable=False), FakeStore("b", "3"), index=index)
+        resolver.put(alert_of(ztf, "1"))
+        resolver.put_each([alert_of(ztf, "2"), alert_of(ztf, "3", fill=b"other"), alert_of(ztf, "1")])
+        assert self.ids(index) == [("1", "b"), ("2", "b")]
+        assert [one.alert_id for one in index.alerts_of("ztf", OBJECT_ID)] == ["1", "2"]
+        assert observer.entered == [("ok", 1), ("ok", 2)]
+
+    def test_has_what_was_there_before_there_was_an_index(self, resolve, index, ztf):
+        resolver = resolve(FakeStore("first", "1"), index=index)
+        assert resolver.put(alert_of(ztf, "1")) is False
+        assert self.ids(index) == [("1", "first")]
+
+    def test_has_what_was_written_back(self, resolve, index, ztf):
+        resolver = resolve(FakeStore("first"), FakeStore("second", "1"), index=index)
+        resolver.packet(ztf, "1")
+        resolver.close()
+        assert self.ids(index) == [("1", "first")]
+        index.close()
+
+    def test_has_nothing_of_what_could_not_be_stored(self, resolve, observer, index, ztf):
+        resolver = resolve(FakeStore("first", put_error=StoreTimeout("too slow")), index=index)
+        for put in (lambda: resolver.put(alert_of(ztf, "1")), lambda: resolver.put_each([alert_of(ztf, "1")])):
+            with pytest.raises(StoreTimeout):
+                put()
+        assert self.ids(index) == []
+        assert observer.entered == []
+
+    def test_that_is_away_keeps_no_packet_from_being_stored(self, resolve, observer, tmp_path, ztf, caplog):
+        store = FakeStore("first")
+        lost = open_index(Settings(data_dir=tmp_path, index_url="sqlite:////nowhere/index.sqlite"))
+        resolver = resolve(store, index=lost)
+        assert resolver.put(alert_of(ztf, "1")) is True
+        # Once it has failed, it is left alone for a while.
+        assert resolver.put_each([alert_of(ztf, "2"), alert_of(ztf, "3")]) == [True, True]
+        assert store.get(ztf, "1") == packet_of("1")
+        assert observer.entered == [("failed", 1), ("failed", 2)]
+        assert caplog.text.count("stamp-service index rebuild") == 1
+
+    def test_lacks_what_cannot_be_read_and_has_the_rest(self, resolve, observer, index, ztf, caplog):
+        resolver = resolve(FakeStore("first"), index=index)
+        damaged = open_alert(ztf, "1", packet_of("2"))
+        assert resolver.put_each([alert_of(ztf, "3")]) == [True]
+        IndexFeed(index, observer.indexed).add([damaged, alert_of(ztf, "4")], "first")
+        assert self.ids(index) == [("3", "first"), ("4", "first")]
+        assert observer.entered == [("ok", 1), ("failed", 1), ("ok", 1)]
+        assert "another alert" in caplog.text
+
+    def test_takes_what_threads_bring_at_once_in_few_transactions(self, resolve, observer, index, ztf):
+        resolver = resolve(FakeStore("first"), index=index)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: resolver.put(alert_of(ztf, str(number))), range(1, 65)))
+        assert len(self.ids(index)) == 64
+        assert sum(count for _, count in observer.entered) == 64
+        assert len(observer.entered) < 64
 
 
 class TestHealth:

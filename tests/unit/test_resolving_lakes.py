@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from stamp_service.errors import AlertNotFound, StoreUnavailable
-from stamp_service.packets import write_ocf
+from stamp_service.packets import open_alert, write_ocf
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
@@ -53,6 +53,9 @@ class Counting:
 
     def cache_asked(self, *, hit):
         pass
+
+    def indexed(self, outcome, alerts):
+        raise AssertionError("there is no index")
 
     def written_back(self, outcome):
         self.written.append(outcome)
@@ -151,10 +154,10 @@ class TestPackets:
 
     def test_go_into_stores(self, resolve, ztf):
         store = Named("a", ztf)
-        assert resolve(None, store).put(ztf, "5", packet_of(5), ROW.object_id) is True
+        assert resolve(None, store).put(open_alert(ztf, "5", packet_of(5))) is True
         assert store.get(ztf, "5") == packet_of(5)
         with pytest.raises(StoreUnavailable):
-            resolve(None).put(ztf, "5", packet_of(5))
+            resolve(None).put(open_alert(ztf, "5", packet_of(5)))
 
 
 def test_what_a_lake_had_is_neither_written_back_nor_cached(resolve, observer, ztf):

@@ -63,7 +63,7 @@ def make_app(shared_data: Path, tmp_path_factory: pytest.TempPathFactory, real_a
         app = create_app(settings)
         here = app.extensions["stamp_service"]
         for real in real_alerts.values() if filled else ():
-            here.resolver.put(here.surveys[real.survey], real.alert_id, real.packet)
+            here.resolver.put(real.alert)
         apps.append(app)
         return app
 

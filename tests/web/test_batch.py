@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stamp_service.stores import open_local
+
 
 @pytest.fixture
 def wanted(real_alerts):
@@ -101,7 +103,7 @@ def test_one_broken_packet_does_not_take_the_batch_down(make_app, wanted):
 
     app = make_app(packet_cache_bytes=0)
     here = app.extensions["stamp_service"]
-    here.resolver.put(here.surveys["ztf"], "77", b"Obj\x01 broken")
+    open_local(here.settings).put(here.surveys["ztf"], "77", b"Obj\x01 broken")
     stamps = [{"survey": "ztf", "alert_id": "77", "kind": "science"}, wanted[0]]
     lines = [json.loads(line) for line in post(app.test_client(), stamps, output="ndjson").data.splitlines()]
     assert [line["status"] for line in lines] == [502, 200]

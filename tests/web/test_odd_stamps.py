@@ -9,6 +9,7 @@ from astropy.io import fits
 from PIL import Image
 
 from stamp_service.packets import write_ocf
+from stamp_service.stores import open_local
 
 CUTOUT = {"type": "record", "name": "cutout", "fields": [{"name": "stampData", "type": "bytes"}]}
 SCHEMA = {
@@ -83,7 +84,7 @@ def ask(make_app):
     def picture(cutout, query=""):
         candid = next(numbers)
         record = {"objectId": "ZTF18aaaaaaa", "candid": candid, "cutoutScience": {"stampData": cutout}}
-        here.resolver.put(here.surveys["ztf"], str(candid), write_ocf(SCHEMA, record))
+        open_local(here.settings).put(here.surveys["ztf"], str(candid), write_ocf(SCHEMA, record))
         return app.test_client().get(f"/v1/stamps/ztf/{candid}/science.png{query}")
 
     return picture

@@ -5,22 +5,48 @@ whoever asks first the spool and then the index finds it, without a lock.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from stamp_service.errors import PacketConflict, PacketCorrupt, StampServiceError, StoreUnavailable, TooLarge
-from stamp_service.packets import SchemaLookup
+from stamp_service.packets import Packet, SchemaLookup
 from stamp_service.stores.packed.blocks import Kept, read_block
 from stamp_service.stores.packed.holdings import Holdings
 from stamp_service.stores.packed.names import PackName
-from stamp_service.stores.packed.nights import Located
+from stamp_service.stores.packed.nights import NightIndex
 from stamp_service.stores.packed.sqlite_files import IndexTorn
 from stamp_service.stores.packed.templates import Template, take_apart
 from stamp_service.stores.packed.upkeep import Upkeep
 from stamp_service.stores.protocol import check_packet_size
+from stamp_service.surveys import Survey
+
+T = TypeVar("T")
 
 # Whether a packet is new, or why it was refused.
 Outcome: TypeAlias = bool | StampServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class PackedAlert:
+    """A packet to be kept.
+
+    Parameters
+    ----------
+    survey : Survey
+        Its survey.
+    alert_id : str
+        Its checked alert id.
+    packet : bytes
+        The packet as it came.
+    parsed : Packet, optional
+        The same, if it was parsed already.
+    """
+
+    survey: Survey
+    alert_id: str
+    packet: bytes
+    parsed: Packet | None = None
 
 
 class SurveyArchive:
@@ -73,22 +99,22 @@ class SurveyArchive:
             raise StoreUnavailable("the spool could not be read") from error
         if spooled is not None:
             return self._open(alert_id, spooled.block, spooled.header.marker, spooled.header.template)
-        place = self._locate(alert_id)
+        place = self._ask_index(lambda index: index.find(alert_id))
         if place is not None:
             return self._open(alert_id, self._holdings.packs.read(*place), place.pack.marker, place.pack)
         return self._get_published(alert_id)
 
-    def _locate(self, alert_id: str) -> Located | None:
+    def _ask_index(self, question: Callable[[NightIndex], T]) -> T:
         """Ask the local index, which is made anew where it is damaged."""
         try:
             self._reconcile()
-            return self._holdings.index.find(alert_id)
+            return question(self._holdings.index)
         except IndexTorn:
             self.upkeep.forget_torn()
             # On S3 the pieces that were published of a damaged file say the same.
             self._is_reconciled = self._holdings.published is not None
             self._reconcile()
-            return self._holdings.index.find(alert_id)
+            return question(self._holdings.index)
 
     def _reconcile(self) -> None:
         """Hold the index against the packs, once."""
@@ -132,13 +158,13 @@ class SurveyArchive:
     def _corrupt(self, alert_id: str, reason: str) -> PacketCorrupt:
         return PacketCorrupt(f"{self._holdings.survey_name} alert {alert_id}: {reason}")
 
-    def put_each(self, alerts: Iterable[tuple[str, bytes]]) -> list[Outcome]:
+    def put_each(self, alerts: Sequence[PackedAlert]) -> list[Outcome]:
         """Keep packets; once this returns, they are on the disk.
 
         Parameters
         ----------
-        alerts : iterable of tuple of str and bytes
-            Alert ids and packets.
+        alerts : sequence of PackedAlert
+            Packets of this survey.
 
         Returns
         -------
@@ -153,29 +179,40 @@ class SurveyArchive:
         try:
             with self._holdings.spool.writing():
                 self._holdings.spool.close_packs(only_past=True)
+                absent = self._absent({alert.alert_id for alert in alerts})
                 try:
-                    return [self._outcome(alert_id, packet) for alert_id, packet in alerts]
+                    return [self._outcome(alert, absent) for alert in alerts]
                 finally:
                     self._holdings.spool.commit()
         except OSError as error:
             raise StoreUnavailable("the spool could not be written to") from error
 
-    def _outcome(self, alert_id: str, packet: bytes) -> Outcome:
+    def _absent(self, alert_ids: set[str]) -> set[str]:
+        """Find those that are not here; while the spool is being written to, nobody else adds one."""
+        absent = alert_ids - self._holdings.spool.holding(alert_ids)
+        absent -= self._ask_index(lambda index: index.holding(absent))
+        published = self._holdings.published
+        if published is not None:
+            absent = {alert_id for alert_id in absent if next(published.find(alert_id), None) is None}
+        return absent
+
+    def _outcome(self, alert: PackedAlert, absent: set[str]) -> Outcome:
         try:
-            return self._put(alert_id, packet)
+            return self._put(alert, absent)
         except (PacketConflict, PacketCorrupt, TooLarge) as error:
             return error
 
-    def _put(self, alert_id: str, packet: bytes) -> bool:
-        check_packet_size(alert_id, len(packet), self._max_packet_bytes)
-        there = self.get(alert_id)
+    def _put(self, alert: PackedAlert, absent: set[str]) -> bool:
+        check_packet_size(alert.alert_id, len(alert.packet), self._max_packet_bytes)
+        # One that is not absent may have come earlier in this portion, or be another whose hash is the same.
+        there = None if alert.alert_id in absent else self.get(alert.alert_id)
         if there is None:
-            self._holdings.spool.append(
-                alert_id, packet, take_apart(packet, self._schemas, self._max_packet_bytes)
-            )
-        elif there != packet:
+            parts = take_apart(alert.packet, self._schemas, self._max_packet_bytes, alert.parsed)
+            self._holdings.spool.append(alert.alert_id, alert.packet, parts)
+            absent.discard(alert.alert_id)
+        elif there != alert.packet:
             raise PacketConflict(
-                f"a different packet of {self._holdings.survey_name} alert {alert_id} is stored already"
+                f"a different packet of {self._holdings.survey_name} alert {alert.alert_id} is stored already"
             )
         return there is None
 

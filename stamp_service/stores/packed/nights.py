@@ -8,37 +8,28 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 
+import orjson
+
 from stamp_service.stores.packed.bounds import MAX_GROUPS, PREFIX_CHARACTERS, Bounds, BoundsTable
-from stamp_service.stores.packed.disk import make_folder, sync_folder
 from stamp_service.stores.packed.names import PackName
 from stamp_service.stores.packed.pieces import Piece, key_of, write_entry
 from stamp_service.stores.packed.scanning import Place
-from stamp_service.stores.packed.sqlite_files import BUSY_S, IndexTorn, connect, explained, reading, select
+from stamp_service.stores.packed.sqlite_files import IndexTorn, connect, explained, reading, select, writing
 
 _SUFFIX = ".sqlite"
 # File systems note the time of a change only every few milliseconds.
 _SETTLED_NS = 1_000_000_000
 _MAX_CONNECTIONS = 64
 _PAGE = 10_000
-_TABLES = """
-CREATE TABLE packs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE alerts (
-    alert_id TEXT PRIMARY KEY,
-    key BLOB NOT NULL,
-    pack INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    length INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE pieces (name TEXT PRIMARY KEY) STRICT;
-"""
 _FIND = """
 SELECT packs.name, offset, length FROM alerts JOIN packs ON packs.number = alerts.pack WHERE alert_id = ?
 """
+_HOLDING = "SELECT alert_id FROM alerts WHERE alert_id IN (SELECT value FROM json_each(?))"
 _ENTRIES = """
 SELECT alert_id, key, packs.name, offset, length FROM alerts JOIN packs ON packs.number = alerts.pack ORDER BY key
 """
@@ -108,6 +99,36 @@ class NightIndex:
                     return Located(_pack_name(name), offset, length)
         return None
 
+    def holding(self, alert_ids: Collection[str]) -> set[str]:
+        """Say which alerts some night has.
+
+        Parameters
+        ----------
+        alert_ids : collection of str
+            Alert ids.
+
+        Returns
+        -------
+        set of str
+            Those that are here.
+
+        Raises
+        ------
+        StoreUnavailable
+            If an index file cannot be read.
+        """
+        with self._lock, explained():
+            self._look()
+            asked: dict[str, list[str]] = {}
+            for alert_id in alert_ids:
+                for night in self._table.find(alert_id):
+                    asked.setdefault(night, []).append(alert_id)
+            found: set[str] = set()
+            for night, ids in asked.items():
+                rows = select(self._open(night), _HOLDING, orjson.dumps(ids).decode())
+                found.update(alert_id for (alert_id,) in rows)
+            return found
+
     def _look(self) -> None:
         """Take note of new and changed files; the folder's own time tells that there are none."""
         try:
@@ -169,36 +190,12 @@ class NightIndex:
         StoreUnavailable
             If it cannot be written.
         """
-        with explained(), self._written(pack.night) as connection:
+        with explained(), writing(self._path(pack.night)) as connection:
             connection.execute("INSERT OR IGNORE INTO packs (name) VALUES (?)", (str(pack),))
             ((number,),) = connection.execute("SELECT number FROM packs WHERE name = ?", (str(pack),))
             rows = ((place.alert_id, key_of(place.alert_id), number, *place[1:]) for place in places)
             # Of two places of one packet, which only two spools of one archive can make, the first one stays.
             connection.executemany("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?)", rows)
-
-    @contextmanager
-    def _written(self, night: str) -> Iterator[sqlite3.Connection]:
-        path = self._path(night)
-        is_new = not path.exists()
-        if is_new:
-            make_folder(self._folder)
-        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                    for statement in _TABLES.split(";\n"):
-                        connection.execute(statement)
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-        finally:
-            connection.close()
-        if is_new:
-            sync_folder(self._folder)
 
     def packs(self, night: str) -> set[PackName]:
         """List the packs of a night that are in the index.
@@ -290,7 +287,7 @@ class NightIndex:
         StoreUnavailable
             If it cannot be written.
         """
-        with explained(), self._written(night) as connection:
+        with explained(), writing(self._path(night)) as connection:
             connection.executemany("INSERT OR IGNORE INTO pieces VALUES (?)", [(str(piece),) for piece in new])
             connection.executemany("DELETE FROM pieces WHERE name = ?", [(str(piece),) for piece in gone])
 

@@ -10,7 +10,7 @@ left behind: an incomplete block at a file's end. Readers need no lock, they sto
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,9 @@ class Spool:
         self._writers = threading.Lock()
         self._lock = threading.Lock()
         self._writer: int | None = None
+        # While writing: the night, and the packs that were appended to.
+        self._night = tonight()
+        self._descriptors: dict[PackName, int] = {}
 
     def read(self, alert_id: str) -> Spooled | None:
         """Read an alert's block.
@@ -130,6 +133,22 @@ class Spool:
                 except FileNotFoundError:
                     continue
                 return Spooled(block, found.header)
+
+    def holding(self, alert_ids: Collection[str]) -> set[str]:
+        """Say which alerts are in the spool; only while `writing`.
+
+        Parameters
+        ----------
+        alert_ids : collection of str
+            Alert ids.
+
+        Returns
+        -------
+        set of str
+            Those that are here. What was in the spool before and is not any more is in the index.
+        """
+        with self._lock:
+            return {alert_id for file in self._files.values() for alert_id in alert_ids if alert_id in file.places}
 
     def alert_ids(self) -> list[str]:
         """Name the alerts in the spool.
@@ -207,11 +226,13 @@ class Spool:
                 for file in self._files.values():
                     if file.suffix == OPEN and self._path(file.name, OPEN).stat().st_size > file.end:
                         os.truncate(self._path(file.name, OPEN), file.end)
-            self._writer = threading.get_ident()
+            self._writer, self._night = threading.get_ident(), tonight()
             try:
                 yield
             finally:
                 self._writer = None
+                while self._descriptors:
+                    os.close(self._descriptors.popitem()[1])
 
     def _remove_beginning(self, name: PackName) -> None:
         """Remove a pack that a writer did not live to write the header of; a header ends with the marker."""
@@ -240,7 +261,7 @@ class Spool:
             file, parts = self._choose(parts, packet)
             block = write_block(alert_id, packet, parts, self._codec, file.header.marker)
             with self._lock:
-                _append(self._path(file.name, OPEN), file.end, block)
+                self._write(file.name, file.end, block)
                 file.places[alert_id] = Place(alert_id, file.end, len(block))
                 file.end += len(block)
             if file.end >= self._pack_bytes:
@@ -250,11 +271,10 @@ class Spool:
 
     def _choose(self, parts: Parts, packet: bytes) -> tuple[SpoolFile, Parts]:
         """Find the open pack of a kind, or begin one."""
-        night = tonight()
         opened = [file for file in self._files.values() if file.suffix == OPEN]
         for file in opened:
             if file.header.template.digest == parts.digest and file.header.codec == self._codec:
-                if file.name.night == night:
+                if file.name.night == self._night:
                     return file, parts
                 self._close(file)
         if len(opened) >= _MAX_OPEN and parts.template.form != "verbatim":
@@ -263,15 +283,26 @@ class Spool:
 
     def _begin(self, template: Template) -> SpoolFile:
         name = PackName.new()
-        path = self._path(name, OPEN)
         text = write_header(template, self._codec, name.marker)
         header = PackHeader(template, self._codec, name.marker, len(text))
         with self._lock:
-            path.touch(exist_ok=False)
-            _append(path, 0, text)
+            self._path(name, OPEN).touch(exist_ok=False)
+            self._write(name, 0, text)
             file = self._files[name] = SpoolFile(name, header, len(text), OPEN)
         sync_folder(self._folder)
         return file
+
+    def _write(self, name: PackName, end: int, data: bytes) -> None:
+        """Write at a known end; what could be written of data that did not fit is taken back."""
+        descriptor = self._descriptors.get(name)
+        if descriptor is None:
+            descriptor = self._descriptors[name] = os.open(self._path(name, OPEN), os.O_WRONLY)
+        os.lseek(descriptor, end, os.SEEK_SET)
+        try:
+            write_all(descriptor, data)
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
 
     def _close(self, file: SpoolFile) -> None:
         """Let nobody append to a pack any more."""
@@ -320,9 +351,8 @@ class Spool:
         OSError
             If the disk fails.
         """
-        night = tonight()
         for file in list(self._files.values()):
-            if file.suffix == OPEN and not (only_past and file.name.night == night):
+            if file.suffix == OPEN and not (only_past and file.name.night == self._night):
                 self._close(file)
 
     def full_packs(self) -> list[tuple[SpoolFile, Path]]:
@@ -350,17 +380,3 @@ def _read_range(path: Path, offset: int, length: int) -> bytes:
     with path.open("rb", buffering=0) as file:
         file.seek(offset)
         return file.read(length)
-
-
-def _append(path: Path, end: int, data: bytes) -> None:
-    """Write at a known end; what could be written of data that did not fit is taken back."""
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.lseek(descriptor, end, os.SEEK_SET)
-        try:
-            write_all(descriptor, data)
-        except OSError:
-            os.ftruncate(descriptor, end)
-            raise
-    finally:
-        os.close(descriptor)

@@ -7,8 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from stamp_service.errors import StoreUnavailable
+from stamp_service.stores.packed.disk import make_folder, sync_folder
 
-BUSY_S = 20.0
+_BUSY_S = 20.0
+_TABLES = """
+CREATE TABLE packs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE alerts (
+    alert_id TEXT PRIMARY KEY,
+    key BLOB NOT NULL,
+    pack INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pieces (name TEXT PRIMARY KEY) STRICT;
+"""
 
 
 class IndexTorn(StoreUnavailable):
@@ -55,7 +67,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     # `rw`: makes no file that is not there, and may finish what a writer that died left behind.
     address = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
 
 @contextmanager
@@ -77,6 +89,42 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """Write to a file in one transaction; one that does not exist is made, with its tables.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Yields
+    ------
+    sqlite3.Connection
+        The file.
+    """
+    is_new = not path.exists()
+    if is_new:
+        make_folder(path.parent)
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                for statement in _TABLES.split(";\n"):
+                    connection.execute(statement)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+    finally:
+        connection.close()
+    if is_new:
+        sync_folder(path.parent)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from stamp_service.packets import SchemaLookup
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.s3_clients import S3Access, open_clients
 from stamp_service.stores.listing import read_ahead
-from stamp_service.stores.packed.archive import Outcome, SurveyArchive
+from stamp_service.stores.packed.archive import Outcome, PackedAlert, SurveyArchive
 from stamp_service.stores.packed.blocks import Codec
 from stamp_service.stores.packed.headers import Headers
 from stamp_service.stores.packed.holdings import Holdings
@@ -23,25 +23,6 @@ from stamp_service.stores.packed.spool import Spool
 from stamp_service.surveys import Survey
 
 PACK_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class PackedAlert:
-    """A packet to be kept.
-
-    Parameters
-    ----------
-    survey : Survey
-        Its survey.
-    alert_id : str
-        Its checked alert id.
-    packet : bytes
-        The packet as it came.
-    """
-
-    survey: Survey
-    alert_id: str
-    packet: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,9 +230,8 @@ class PackedStore:
         process = self._process()
         outcomes: list[Outcome] = [False] * len(alerts)
         for name, numbers in by_survey.items():
-            packets = ((alerts[number].alert_id, alerts[number].packet) for number in numbers)
             try:
-                put = process.archive(name).put_each(packets)
+                put = process.archive(name).put_each([alerts[number] for number in numbers])
             finally:
                 process.seal(name)
             for number, outcome in zip(numbers, put, strict=True):

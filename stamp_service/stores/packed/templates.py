@@ -122,7 +122,7 @@ def keep_verbatim(packet: bytes) -> Parts:
     return Parts(*_VERBATIM, b"", encode_bytes(packet))
 
 
-def take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int) -> Parts:
+def take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int, parsed: Packet | None = None) -> Parts:
     """Take a packet apart so that it can be put together again.
 
     Parameters
@@ -133,6 +133,8 @@ def take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int) -> P
         Where schemas of wire-format packets come from.
     max_bytes : int
         Most bytes of the packet.
+    parsed : Packet, optional
+        The same, if it was parsed already.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int) -> P
         Its parts, of which `put_together` was seen to make the very same bytes.
     """
     try:
-        parts = _take_apart(packet, schemas, max_bytes)
+        parts = _take_apart(packet, parsed or Packet.parse(packet, schemas, max_bytes))
     except (PacketCorrupt, TooLarge, StoreUnavailable):
         parts = None
     if parts is None or put_together(parts.template, parts.frame, parts.body) != packet:
@@ -148,11 +150,8 @@ def take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int) -> P
     return parts
 
 
-def _take_apart(packet: bytes, schemas: SchemaLookup | None, max_bytes: int) -> Parts | None:
-    if not packet.startswith((MAGIC, WIRE_MAGIC)):
-        return None
-    parsed = Packet.parse(packet, schemas, max_bytes)
-    if parsed.codec != "null":
+def _take_apart(packet: bytes, parsed: Packet) -> Parts | None:
+    if parsed.codec != "null" or not packet.startswith((MAGIC, WIRE_MAGIC)):
         return None
     # One record that does not fit the schema would keep other readers from the rest of the pack.
     parsed.check()

@@ -3,7 +3,7 @@
 import pytest
 
 from stamp_service.errors import CutoutAbsent, PacketCorrupt, StoreUnavailable, TooLarge
-from stamp_service.packets import Summary, open_alert, recognise, write_ocf, write_wire
+from stamp_service.packets import Packet, Summary, frame_ocf, open_alert, recognise, write_ocf, write_wire
 from stamp_service.surveys import Survey, Surveys
 
 CANDID = "1234567890123456789"
@@ -33,6 +33,18 @@ def test_an_alert_is_read_as_its_survey_says(ztf, ztf_packet):
 def test_a_summary_in_one_pass(ztf, ztf_packet):
     alert = open_alert(ztf, CANDID, ztf_packet())
     assert alert.summary() == Summary(61000.0, 10.5, -20.25, "r", 17.5, None)
+
+
+def test_an_outline_holds_the_whole_packet_against_its_schema(ztf, ztf_packet, ztf_schema, ztf_record):
+    assert open_alert(ztf, CANDID, ztf_packet()).outline() == (
+        Summary(61000.0, 10.5, -20.25, "r", 17.5, None),
+        ("science", "difference"),
+    )
+    body = Packet.parse(write_ocf(ztf_schema, ztf_record)).body()
+    longer = open_alert(ztf, CANDID, frame_ocf(ztf_schema, body + b"\0"))
+    assert longer.summary().magnitude == 17.5
+    with pytest.raises(PacketCorrupt, match=f"{CANDID}: the packet goes on"):
+        longer.outline()
 
 
 def test_a_summary_of_what_is_not_said(ztf, ztf_packet, ztf_record):
@@ -65,6 +77,7 @@ def test_a_kind_that_the_survey_never_publishes(ztf, ztf_packet):
         lambda alert: alert.kinds(),
         lambda alert: alert.record(),
         lambda alert: alert.summary(),
+        lambda alert: alert.outline(),
         lambda alert: alert.object_id,
     ],
 )

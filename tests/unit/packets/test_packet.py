@@ -114,6 +114,20 @@ def test_nothing_after_the_last_value_is_looked_at():
         packet.check()
 
 
+@pytest.mark.parametrize("tail", [b"", b"\x02x", b"\x04xyz"], ids=["short", "whole", "long"])
+def test_all_after_the_last_value_is_looked_at_on_request(tail):
+    packet = packet_of(b"\x02" + tail, a="long", b="bytes")
+    if tail == b"\x02x":
+        assert packet.get_many([["a"]], whole=True) == [1]
+        packet.check()
+        return
+    for _ in range(2):
+        with pytest.raises(PacketCorrupt, match="ends early" if not tail else "goes on"):
+            packet.get_many([["a"]], whole=True)
+        with pytest.raises(PacketCorrupt):
+            packet.check()
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 40])
 @pytest.mark.parametrize("sized", [False, True])
 def test_histories_of_any_length_are_skipped(count, sized):

@@ -40,6 +40,7 @@ def test_every_container_is_read_as_fastavro_reads_it(ocf_files, surveys):
                 assert alert.cutout(kind) == cutout
         assert alert.cutouts() == {kind: cutout for kind, cutout in expected.items() if cutout is not None}
         assert alert.kinds() == tuple(kind for kind, cutout in expected.items() if cutout is not None)
+        assert alert.outline() == (alert.summary(), alert.kinds())
         ids = [dig(truth, path) for path in survey.alert_id.fields]
         assert alert.alert_id == str(next(value for value in ids if value is not None))
         objects = [dig(truth, path) for path in survey.object_id.fields]

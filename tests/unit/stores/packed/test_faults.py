@@ -8,6 +8,7 @@ import pytest
 
 from stamp_service.errors import PacketCorrupt, StoreUnavailable
 from stamp_service.stores.packed.names import tonight
+from stamp_service.stores.packed.sqlite_files import writing
 from tests.contracts.packed import FIRST_ID, found_in, packet_of, packs_of, put_numbers, spooled, stored_once
 from tests.contracts.store import assert_unavailable
 
@@ -105,7 +106,7 @@ class TestFlippedBits:
         store.flush(ztf)
         index = store._process().archive("ztf")._holdings.index
         (night,) = index.nights()
-        with index._written(night) as connection:
+        with writing(index._path(night)) as connection:
             rows = connection.execute("SELECT alert_id, offset, length FROM alerts").fetchall()
             for (alert_id, _, _), (_, offset, length) in zip(rows, reversed(rows), strict=True):
                 connection.execute(

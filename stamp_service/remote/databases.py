@@ -1,4 +1,4 @@
-"""Connections to the database of the index, and its errors in the house's words."""
+"""Databases of SQLite and PostgreSQL: connections, and their errors in the house's words."""
 
 import sqlite3
 import time
@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from stamp_service.errors import StoreTimeout, StoreUnavailable
+from stamp_service.errors import ConfigurationError, StoreTimeout, StoreUnavailable
 
 _CONNECTIONS = 8
 _MORE_CONNECTIONS = 24
@@ -56,6 +56,31 @@ def make_engine(url: URL, timeout_s: float) -> Engine:
     return create_engine(url, connect_args=arguments, pool_pre_ping=True, **pool)
 
 
+def through_psycopg(url: URL) -> URL:
+    """Have a database of PostgreSQL reached through psycopg.
+
+    Parameters
+    ----------
+    url : sqlalchemy.URL
+        Its address, whichever client that names.
+
+    Returns
+    -------
+    sqlalchemy.URL
+        The address for `make_engine`.
+
+    Raises
+    ------
+    ConfigurationError
+        If psycopg is not installed.
+    """
+    try:
+        import psycopg  # noqa: F401, PLC0415 - the extra is needed for PostgreSQL alone
+    except ImportError:
+        raise ConfigurationError("PostgreSQL needs an extra: pip install 'stamp-service[postgresql]'") from None
+    return url.set(drivername="postgresql+psycopg")
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, timeout_s: float) -> None:
     deadline_s = time.monotonic() + timeout_s
     while True:
@@ -96,8 +121,13 @@ def writing(engine: Engine) -> Engine:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Turn what a database raises into the house's errors.
+
+    Parameters
+    ----------
+    name : str
+        What the errors call the database, such as `the index`.
 
     Yields
     ------
@@ -114,10 +144,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise StoreTimeout("the index is busy: no connection came free in time") from error
+        raise StoreTimeout(f"{name} is busy: no connection came free in time") from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED:
-            raise StoreTimeout("the index did not answer in time") from error
+            raise StoreTimeout(f"{name} did not answer in time") from error
         if getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise StoreTimeout("the index is busy: another program writes to it") from error
-        raise StoreUnavailable("the index could not be asked") from error
+            raise StoreTimeout(f"{name} is busy: another program writes to it") from error
+        raise StoreUnavailable(f"{name} could not be asked") from error

@@ -1,0 +1,194 @@
+"""What the index promises on any database: each database's tests inherit this class and say where it is."""
+
+import math
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, make_url
+
+from stamp_service.errors import ObjectNotFound, RequestError
+from stamp_service.index import AlertIndex, Cone, IndexedAlert, entry_of, open_index
+from stamp_service.index.cells import separation_deg
+from stamp_service.index.tables import metadata
+from stamp_service.packets import recognise
+from stamp_service.settings import load_settings
+
+
+def alert(number: int, **fields: object) -> IndexedAlert:
+    """Make a row; what is not said is as it is with others."""
+    values = {
+        "survey": "ztf",
+        "alert_id": str(number),
+        "object_id": f"ZTF18{number % 3}",
+        "time_mjd": 60000.0 + number,
+        "ra_deg": 10.0,
+        "dec_deg": 20.0,
+        "band": "g",
+        "magnitude": 18.5,
+        "flux_njy": None,
+        "kinds": ("science", "difference"),
+        "place": "local",
+    }
+    return IndexedAlert(**(values | fields))
+
+
+def pages(index: AlertIndex, limit: int, survey: str = "ztf", **question: object) -> list[IndexedAlert]:
+    """Collect what all pages of a search hold."""
+    found, after = [], None
+    while True:
+        page = index.search(survey, limit=limit, after=after, **question)
+        assert len(page.alerts) <= limit
+        found += page.alerts
+        if page.after is None:
+            return found
+        after = page.after
+
+
+def near(centre: tuple[float, float], radius_arcsec: float, chance: random.Random, number: int) -> IndexedAlert:
+    """Make a row somewhere in and around a circle."""
+    ra_deg, dec_deg = centre
+    width_deg = 2 * radius_arcsec / 3600
+    return alert(
+        number,
+        ra_deg=(ra_deg + chance.uniform(-width_deg, width_deg) / max(0.001, math.cos(math.radians(dec_deg))))
+        % 360,
+        dec_deg=max(-90.0, min(90.0, dec_deg + chance.uniform(-width_deg, width_deg))),
+    )
+
+
+class IndexContract:
+    """Everything that does not depend on the database. Fixture: `database_url`, of an empty one."""
+
+    @pytest.fixture
+    def index(self, database_url, tmp_path):
+        found = open_index(load_settings(data_dir=tmp_path, index_url=database_url))
+        yield found
+        found.close()
+
+    def test_what_is_added_twice_is_there_once(self, index):
+        assert index.add([alert(1), alert(2)]) == 2
+        assert index.add([alert(2, magnitude=17.0), alert(3), alert(3)]) == 1
+        assert [one.magnitude for one in pages(index, 10)] == [18.5, 17.0, 18.5]
+
+    def test_many_are_added_at_once(self, index):
+        assert index.add(alert(number) for number in range(5000)) == 5000
+        assert index.add(alert(number) for number in range(4999, 5001)) == 1
+
+    def test_alerts_of_an_object_come_oldest_first(self, index):
+        index.add([alert(7), alert(4), alert(1, time_mjd=None), alert(2), alert(10, survey="lsst")])
+        assert [one.alert_id for one in index.alerts_of("ztf", "ZTF181")] == ["1", "4", "7"]
+        assert index.alerts_of("ztf", "ZTF181")[0].time_mjd is None
+        with pytest.raises(ObjectNotFound):
+            index.alerts_of("ztf", "ZTF18x")
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 100])
+    def test_pages_hold_each_alert_once_in_order(self, index, limit):
+        # Several of one time, and some without one.
+        index.add(alert(number, time_mjd=None if number < 4 else 60000.0 + number // 5) for number in range(30))
+        found = pages(index, limit)
+        order = [(-math.inf if one.time_mjd is None else one.time_mjd, one.alert_id) for one in found]
+        assert order == sorted(order)
+        assert len(set(order)) == 30
+
+    def test_times_are_a_half_open_range(self, index):
+        index.add(map(alert, range(10)))
+        found = pages(index, 3, since_mjd=60002.0, until_mjd=60005.0)
+        assert [one.alert_id for one in found] == ["2", "3", "4"]
+
+    @pytest.mark.parametrize("token", ["", "x", "é", "AAAA", "A" * 10_000, "f_gAAAAAAAA"])
+    def test_a_token_from_elsewhere_is_refused(self, index, token):
+        with pytest.raises(RequestError):
+            index.search("ztf", limit=1, after=token)
+
+    @pytest.mark.parametrize("radius_arcsec", [0.5, 60.0, 36_000.0])
+    def test_a_cone_is_what_brute_force_finds(self, index, radius_arcsec):
+        chance = random.Random(1)
+        centres = list(product([0.0, 359.9999, 180.0], [0.0, 89.999, -90.0, 45.0]))
+        # A survey for each centre, so that all of them fit into one database.
+        around = {
+            f"survey {number}": [near(centre, radius_arcsec, chance, one) for one in range(300)]
+            for number, centre in enumerate(centres)
+        }
+        index.add(
+            replace(one, survey=survey)
+            for survey, entries in around.items()
+            for one in [*entries, alert(1000, ra_deg=None), alert(1001, dec_deg=math.nan)]
+        )
+        for (ra_deg, dec_deg), (survey, entries) in zip(centres, around.items(), strict=True):
+            inside = {
+                one.alert_id
+                for one in entries
+                if separation_deg(ra_deg, dec_deg, one.ra_deg, one.dec_deg) <= radius_arcsec / 3600
+            }
+            found = pages(index, 7, survey, cone=Cone(ra_deg, dec_deg, radius_arcsec))
+            assert {one.alert_id for one in found} == inside
+            assert 10 < len(inside) < 300
+
+    def test_real_alerts(self, index, shared_data, surveys):
+        packets = sorted((shared_data / "alerts" / "ztf").glob("*.avro"))
+        entries = [entry_of(recognise(surveys, file.read_bytes()), "local") for file in packets]
+        assert index.add(entries) == len(entries)
+        found = {one.alert_id: one for one in pages(index, 5)}
+        for entry in entries:
+            assert found[entry.alert_id] == entry
+            around = Cone(entry.ra_deg, entry.dec_deg, 1.0)
+            assert entry.alert_id in {one.alert_id for one in pages(index, 50, cone=around)}
+
+    def test_ids_are_in_the_order_of_their_bytes(self, index):
+        ids = ["b", "B", "a", "A", "_", "é", "10", "9", "a_1", "a-1", "aB", "ab", "𝄞"]
+        index.add(alert(1, alert_id=one, time_mjd=60000.0) for one in ids)
+        ordered = sorted(ids, key=str.encode)
+        assert [one.alert_id for one in pages(index, 2)] == ordered
+        assert [one.alert_id for one in index.alerts_of("ztf", "ZTF181")] == ordered
+
+    def test_extreme_values_come_back(self, index):
+        extremes = [
+            alert(1, time_mjd=-1.7976931348623157e308, ra_deg=1e308, magnitude=5e-324),
+            alert(2, time_mjd=1.7976931348623157e308, dec_deg=-90.0, flux_njy=-0.1, kinds=()),
+            alert(3, time_mjd=None, ra_deg=None, dec_deg=None, band=None, magnitude=None, object_id=None),
+            alert(4, alert_id="9" * 255, band="é𝄞", place="s3", kinds=("template",)),
+        ]
+        assert index.add(extremes) == 4
+        assert {one.alert_id: one for one in pages(index, 10)} == {one.alert_id: one for one in extremes}
+
+    def test_migrations_and_tables_agree(self, index, database_url):
+        index.check()
+        url = make_url(database_url)
+        if url.get_backend_name() == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        engine.dispose()
+
+    # Python warns where other tests' threads are about, which the child does not need.
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_process_and_threads_write_at_once(self, index):
+        index.add([alert(0)])
+        child = os.fork()
+        if child == 0:
+            try:
+                index.add(alert(number) for number in range(1000, 1100))
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        with ThreadPoolExecutor(4) as pool:
+            new = list(pool.map(index.add, [[alert(number) for number in range(200)]] * 4))
+        assert os.waitpid(child, 0)[1] == 0
+        assert sum(new) == 199
+        assert len(pages(index, 1000)) == 300
+
+    def test_writers_of_the_same_alerts_in_any_order_do_not_block_each_other(self, index):
+        entries = [alert(number) for number in range(2000)]
+        chance = random.Random(3)
+        orders = [chance.sample(entries, len(entries)) for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            new = list(pool.map(index.add, orders))
+        assert sum(new) == 2000
+        assert len(pages(index, 5000)) == 2000
