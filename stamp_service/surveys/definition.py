@@ -208,6 +208,8 @@ class Survey(_Part):
     light_curve: tuple[Series, ...] = ()
     # Side of a pixel, for stamps whose headers do not say.
     pixel_scale_arcsec: Annotated[float, Field(gt=0)] | None = None
+    # Where else an object is shown: addresses with {object_id}, by name.
+    links: dict[str, Annotated[str, Field(pattern="^https?://")]] = Field(default_factory=dict)
     cutouts: dict[Kind, Cutout]
     key: KeyTemplate
     orientation: Orientation

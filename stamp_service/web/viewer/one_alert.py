@@ -1,11 +1,106 @@
-"""The page of alert."""
+"""The page of one alert."""
 
-from flask import Response
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
+from flask import Response, request, url_for
+
+from stamp_service.errors import AccessDenied, StampServiceError, Unauthenticated
+from stamp_service.images import Stamp, colormap_names, find_tangent
+from stamp_service.packets import Summary, light_curve
+from stamp_service.resolver import AnyAlert
+from stamp_service.surveys import Kind, Survey
+from stamp_service.web.answers import Question, ask
+from stamp_service.web.forms import stamp_of
+from stamp_service.web.records import plain_record
+from stamp_service.web.services import Services, services
+from stamp_service.web.viewer.fields import field_notes
+from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
+from stamp_service.web.viewer.positions import sexagesimal
+
+# Shown first in the list of colour maps.
+_USUAL = ("gray", "gray_r", "viridis", "inferno", "magma", "cividis", "turbo", "cubehelix", "RdBu_r", "coolwarm")
 
 
 @blueprint.get("/alert/<survey>/<alert_id>")
 def alert(survey: str, alert_id: str) -> Response:
-    """Answer with the page."""
-    return page("alert.html", survey=survey, alert_id=alert_id)
+    """Answer with the page; what a reader may not have is left out."""
+    question = ask(survey, alert_id, "stamps")
+    found = services().resolver.alert(question.survey, question.alert_id)
+    told = found if _may(question, "metadata") else None
+    summary = told.summary() if told else None
+    data = _data(question, found, summary)
+    return page(
+        "alert.html",
+        survey=question.survey,
+        alert_id=question.alert_id,
+        object_id=told.object_id if told else None,
+        summary=summary,
+        sexagesimal=sexagesimal(summary) if summary else None,
+        links=links_elsewhere(question.survey, told.object_id, summary) if told and summary else {},
+        data=data,
+        may_have_packets=_may(question, "packets"),
+        colormaps=list(dict.fromkeys((*_USUAL, *colormap_names()))),
+        address=url_for("viewer.alert", survey=survey, alert_id=alert_id, _external=True),
+    )
+
+
+def _may(question: Question, permission: Any) -> bool:  # noqa: ANN401 - one of the permissions
+    try:
+        services().access.check(question.survey, permission, request.headers.get("Authorization"))
+    except (Unauthenticated, AccessDenied):
+        return False
+    return True
+
+
+def _data(question: Question, found: AnyAlert, summary: Summary | None) -> dict[str, Any]:
+    """Say what the page's script needs."""
+    survey = question.survey
+    record = found.record() if summary else {}
+    position = None
+    if summary and summary.ra_deg is not None and summary.dec_deg is not None:
+        position = (summary.ra_deg, summary.dec_deg)
+    return {
+        "survey": survey.name,
+        "alert_id": question.alert_id,
+        "row0": survey.orientation.row0,
+        "kinds": _kinds(services(), found, position),
+        "light_curve": [asdict(one) for one in light_curve(survey, record)],
+        "record": plain_record(record),
+        "notes": field_notes(found) if summary else {},
+    }
+
+
+def _kinds(here: Services, found: AnyAlert, position: tuple[float, float] | None) -> dict[Kind, dict[str, Any]]:
+    cutouts = found.cutouts()
+    return {kind: _kind(here, found.survey, kind, cutouts.get(kind), position) for kind in found.survey.kinds}
+
+
+def _kind(
+    here: Services, survey: Survey, kind: Kind, cutout: bytes | None, position: tuple[float, float] | None
+) -> dict[str, Any]:
+    """Say how a cutout is drawn by default, and where its pixels are on the sky."""
+    if cutout is None:
+        return {"missing": "was not published"}
+    try:
+        stamp = stamp_of(here, cutout)
+    except StampServiceError as error:
+        return {"missing": f"cannot be read: {error}"}
+    described = survey.cutouts[kind]
+    return {
+        "interval": described.drawing.interval,
+        "stretch": described.drawing.stretch,
+        "masks": described.mask_values,
+        **_sky(stamp, survey, position),
+    }
+
+
+def _sky(stamp: Stamp, survey: Survey, position: tuple[float, float] | None) -> Mapping[str, Any]:
+    tangent = find_tangent(stamp.header, stamp.pixels.shape, survey, position)
+    if tangent is None:
+        return {"scale_arcsec": survey.pixel_scale_arcsec, "sky": None}
+    north, west = tangent.directions()
+    place = {"ra_deg": tangent.ra_deg, "dec_deg": tangent.dec_deg, "matrix": tangent.matrix}
+    return {"scale_arcsec": tangent.scale_arcsec, "sky": place | {"up": north, "right": west}}
