@@ -1,6 +1,7 @@
 """Long-running jobs on Kafka streams."""
 
-from stamp_service.steps.archive import Archived, ArchiveStep, IndexSink, StoreSink, open_archive_step
+from stamp_service.steps.archive import ArchiveStep, open_archive_step
+from stamp_service.steps.archive_sinks import Archived, IndexSink, StoreSink
 from stamp_service.steps.loop import run_step
 from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
 from stamp_service.steps.observing import Observer, StepMetrics
