@@ -13,7 +13,7 @@ from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, errors, fink, logs, operations, v1, xmatch
+from stamp_service.web import alerce, alertdb, batch, classification, errors, fink, lists, logs, operations, v1, xmatch
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
@@ -27,6 +27,7 @@ _SHAPES: dict[str, errors.Shape] = {
     "alerce_writing": errors.message,
     "alertdb": errors.detail,
     "fink": errors.status_and_text,
+    "stamp_classifier": errors.status_and_content,
 }
 
 
@@ -80,11 +81,17 @@ def create_app(settings: Settings) -> Flask:
         ),
     )
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
-    errors.install(app, _SHAPES)
-    xmatch.install(app, settings)
-    for module in (v1, xmatch, batch, alerce, alertdb, fink, operations):
-        app.register_blueprint(module.blueprint)
-    if access.writable:
-        app.register_blueprint(alerce.writing)
+    _add_routes(app, settings, writable=access.writable)
     logging.getLogger("stamp_service").debug("serving %s", ", ".join(surveys))
     return app
+
+
+def _add_routes(app: Flask, settings: Settings, *, writable: bool) -> None:
+    errors.install(app, _SHAPES)
+    xmatch.install(app, settings)
+    classification.install(app, settings)
+    for module in (v1, lists, xmatch, classification, batch, alerce, alertdb, fink, operations):
+        app.register_blueprint(module.blueprint)
+    app.register_blueprint(classification.posting)
+    if writable:
+        app.register_blueprint(alerce.writing)
