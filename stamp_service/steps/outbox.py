@@ -76,7 +76,12 @@ class Fate:
     too_large: list[Output] = field(default_factory=list)
     reason: str = ""
 
-    def settle(self, output: Output, error: "KafkaError | None", _: object) -> None:
+    def settle(
+        self,
+        output: Output,
+        error: "KafkaError | None",
+        message: object,  # noqa: ARG002 - as it is called
+    ) -> None:
         """Note what became of one; the client calls this.
 
         Parameters
@@ -85,6 +90,8 @@ class Fate:
             The message.
         error : KafkaError or None
             Why it was not delivered, if it was not.
+        message : object
+            The client's form of the message.
         """
         from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
 
