@@ -13,10 +13,23 @@ from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, classification, errors, fink, lists, logs, operations, v1, xmatch
+from stamp_service.web import (
+    alerce,
+    alertdb,
+    batch,
+    classification,
+    errors,
+    fink,
+    lists,
+    logs,
+    operations,
+    v1,
+    xmatch,
+)
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
+from stamp_service.web.health import IndexHealth
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
 
@@ -74,6 +87,7 @@ def create_app(settings: Settings) -> Flask:
             schemas=schemas,
             lakes=lakes,
             index=index,
+            index_health=IndexHealth(index),
             resolver=resolver,
             access=access,
             pictures=ByteCache(settings.picture_cache_bytes),
