@@ -19,18 +19,18 @@ from tqdm import tqdm
 from stamp_service import __version__
 from stamp_service.cli_archive import archive
 from stamp_service.cli_classifiers import classifier
+from stamp_service.cli_index import index
 from stamp_service.cli_ingest import ingest_alerts
 from stamp_service.cli_lake import lake
 from stamp_service.cli_pack import pack
 from stamp_service.cli_step import step
 from stamp_service.cli_xmatch import xmatch
-from stamp_service.demo import fill
 from stamp_service.errors import ConfigurationError, StampServiceError
 from stamp_service.images import decode_stamp, default_style, draw_png, gunzip_cutout
 from stamp_service.index import open_index
 from stamp_service.lake.lakes import open_lakes
 from stamp_service.resolver import Resolver
-from stamp_service.server import local_surveys
+from stamp_service.server import local_surveys, store_demo
 from stamp_service.settings import Settings, environment_names, load_settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import (
@@ -77,6 +77,7 @@ def main() -> None:
 
 main.add_command(archive)
 main.add_command(classifier)
+main.add_command(index)
 main.add_command(ingest_alerts)
 main.add_command(lake)
 main.add_command(pack)
@@ -100,8 +101,7 @@ def _open_house() -> Iterator[_House]:
     surveys = load_surveys(settings.surveys_dir)
     schemas = open_schemas(settings)
     sources = open_sources(settings, surveys, open_lakes(settings, surveys))
-    index = open_index(settings)
-    resolver = Resolver(sources, schemas, index=index, max_packet_bytes=settings.max_packet_bytes)
+    resolver = Resolver(sources, schemas, index=open_index(settings), max_packet_bytes=settings.max_packet_bytes)
     try:
         yield _House(settings, surveys, schemas, resolver)
     finally:
@@ -193,8 +193,7 @@ def demo() -> None:
     names = local_surveys(settings, surveys)
     if not names:
         raise ConfigurationError("every survey has a bucket, and synthetic alerts are for the local store only")
-    stored = fill(dict.fromkeys(names, open_local(settings)), surveys, settings.schemas_path)
-    click.echo(f"added {stored}")
+    click.echo(f"added {store_demo(settings, surveys, names, open_local(settings))}")
 
 
 @main.command("surveys")

@@ -11,7 +11,15 @@ from typing import Literal
 import click
 from tqdm import tqdm
 
-from stamp_service.errors import PacketConflict, PacketCorrupt, RequestError, StampServiceError, TooLarge
+from stamp_service.errors import (
+    PacketConflict,
+    PacketCorrupt,
+    RequestError,
+    StampServiceError,
+    StoreUnavailable,
+    TooLarge,
+)
+from stamp_service.index import AlertIndex, open_index
 from stamp_service.packets import open_alert
 from stamp_service.settings import load_settings
 from stamp_service.stores import (
@@ -57,7 +65,12 @@ def pack(context: click.Context, survey_names: tuple[str, ...], task: str) -> No
     if not names:
         raise RequestError("name a survey, or set STAMP_PACKED_SURVEYS")
     chosen = [surveys.named(name, "SURVEY") for name in names]
-    house = _House(open_archives(settings, surveys), open_packed(settings, surveys), open_schemas(settings))
+    house = _House(
+        open_archives(settings, surveys),
+        open_packed(settings, surveys),
+        open_schemas(settings),
+        open_index(settings),
+    )
     try:
         refused = sum(_TASKS[task](house, survey) for survey in chosen)
     finally:
@@ -72,23 +85,29 @@ class _House:
     archives: Mapping[str, LocalStore | S3Store]
     packed: PackedStore
     schemas: SchemaSource
+    index: AlertIndex
 
     def close(self) -> None:
+        self.index.close()
         self.packed.close()
         for store in set(self.archives.values()):
             store.close()
 
 
 def _pack(house: _House, survey: Survey) -> int:
-    refused = _convert(survey, "pack", house.archives[survey.name].alerts(survey), _Packing(survey, house.packed))
+    mover = _Mover(house.index, survey, house.packed)
+    alerts = house.archives[survey.name].alerts(survey)
+    refused = _convert(survey, "pack", alerts, _Packing(survey, house.packed), mover)
     house.packed.flush(survey)
     return refused
 
 
 def _unpack(house: _House, survey: Survey) -> int:
     house.packed.reindex(survey)  # with what other machines packed
-    unpacking = _Unpacking(survey, house.archives[survey.name], house.schemas)
-    return _convert(survey, "unpack", house.packed.alerts(survey), unpacking)
+    archive = house.archives[survey.name]
+    mover = _Mover(house.index, survey, archive)
+    unpacking = _Unpacking(survey, archive, house.schemas)
+    return _convert(survey, "unpack", house.packed.alerts(survey), unpacking, mover)
 
 
 def _flush(house: _House, survey: Survey) -> int:
@@ -110,12 +129,15 @@ def _convert(
     title: str,
     alerts: Iterable[tuple[str, bytes]],
     writer: "_Packing | _Unpacking",
+    mover: "_Mover",
 ) -> int:
     """Copy packets, portion by portion; gives how many were refused."""
     waiting, counts = iter(alerts), Counter[Outcome]()
     with tqdm(desc=f"{title} {survey.name}", unit="alert", disable=None, leave=False) as bar:
         while portion := list(islice(waiting, _PORTION)):
-            counts.update(writer.write(portion))
+            outcomes = list(writer.write(portion))
+            counts.update(outcomes)
+            mover.move(portion, outcomes)
             bar.update(len(portion))
     parts = [f"copied {counts['new']}"]
     parts += [f"{counts['present']} were there already"] if counts["present"] else []
@@ -127,6 +149,26 @@ def _convert(
 def _refuse(survey: Survey, alert_id: str, error: StampServiceError) -> Outcome:
     tqdm.write(f"refused {survey.name} {alert_id}: {error}", file=sys.stderr)
     return "refused"
+
+
+class _Mover:
+    """Tells the index where packets are now, until it cannot be told."""
+
+    def __init__(self, index: AlertIndex, survey: Survey, store: Store) -> None:
+        self._index: AlertIndex | None = index
+        self._survey = survey
+        self._store = store
+
+    def move(self, portion: list[tuple[str, bytes]], outcomes: list[Outcome]) -> None:
+        moved = [
+            alert_id for (alert_id, _), outcome in zip(portion, outcomes, strict=True) if outcome != "refused"
+        ]
+        if self._index is not None:
+            try:
+                self._index.move(self._survey.name, moved, self._store.name)
+            except StoreUnavailable as error:
+                tqdm.write(f"{error}: it is not told where the packets are now", file=sys.stderr)
+                self._index = None
 
 
 class _Packing:

@@ -12,7 +12,7 @@ from stamp_service.surveys import load_surveys
 from stamp_service.web.logs import configure_logging
 
 if TYPE_CHECKING:
-    from stamp_service.steps import Step
+    from stamp_service.steps import Step, StepMetrics
 
 T = TypeVar("T")
 
@@ -36,16 +36,39 @@ def archive() -> None:
     _run(open_archive_step(settings, surveys), settings)
 
 
-def _run(job: "Step[T]", settings: Settings) -> None:
+@step.command("stamp-classifier")
+def stamp_classifier() -> None:
+    """Classify the earliest alert of each object, and send its probabilities on.
+
+    MODEL_NAME names the model, CLASSIFIER_STRATEGY (ZTF, ATLAS) the survey. A message that is no alert, and an
+    alert that cannot be classified, goes to the topic of dead letters. Whatever is unavailable is waited for.
+    """
+    from stamp_service.steps import (  # noqa: PLC0415 - as above
+        StampClassifierStep,
+        StepMetrics,
+        open_stamp_classifier_step,
+    )
+
+    settings = load_settings()
+    surveys = load_surveys(settings.surveys_dir)
+    configure_logging(settings.log_level)
+    metrics = StepMetrics(StampClassifierStep.name)
+    job = open_stamp_classifier_step(settings, surveys, metrics.registry)
+    _run(job, settings, metrics, transactional=True)
+
+
+def _run(
+    job: "Step[T]", settings: Settings, metrics: "StepMetrics | None" = None, *, transactional: bool = False
+) -> None:
     from stamp_service.steps import StepMetrics, run_step  # noqa: PLC0415 - as above
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    metrics = StepMetrics(job.name)
+    metrics = metrics or StepMetrics(job.name)
     if settings.metrics_port is not None:
         try:
             metrics.serve(settings.metrics_port, settings.app_bind)
         except OSError as error:
             raise ConfigurationError(f"METRICS_PORT: {error.strerror}") from None
-    run_step(job, settings, observer=metrics, stop=stop)
+    run_step(job, settings, observer=metrics, stop=stop, transactional=transactional)

@@ -52,19 +52,3 @@ class Observer(Protocol):
         alerts : int
             How many.
         """
-
-
-class Silent:
-    """Counts nothing; see `Observer`."""
-
-    def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
-        """Do nothing."""
-
-    def cache_asked(self, *, hit: bool) -> None:
-        """Do nothing."""
-
-    def written_back(self, outcome: WriteBackOutcome) -> None:
-        """Do nothing."""
-
-    def indexed(self, outcome: IndexOutcome, alerts: int) -> None:
-        """Do nothing."""

@@ -13,23 +13,39 @@ from collections.abc import Mapping, Sequence
 
 from stamp_service.cache import ByteCache
 from stamp_service.errors import AlertNotFound, PacketCorrupt, StoreUnavailable, TooLarge
-from stamp_service.index import AlertIndex, IndexFeed
+from stamp_service.index import AlertIndex, IndexFeed, IndexOutcome
 from stamp_service.lake.alert import LakeAlert
 from stamp_service.lake.lake import Lake
 from stamp_service.lake.lakes import Lakes
-from stamp_service.observer import LookupOutcome, Observer, Silent
+from stamp_service.observer import LookupOutcome, Observer
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.remote.processes import PerProcess
 from stamp_service.sources import Member, Source, label, members
 from stamp_service.stores import Store
 from stamp_service.stores.bulk import PutOutcome, put, put_each
 from stamp_service.stores.flights import Flights
-from stamp_service.stores.write_backs import WriteBacks
+from stamp_service.stores.write_backs import WriteBackOutcome, WriteBacks
 from stamp_service.surveys import Survey
 
 log = logging.getLogger(__name__)
 
 AnyAlert = Alert | LakeAlert
+
+
+class _Silent:
+    """Counts nothing."""
+
+    def store_asked(self, store: str, outcome: LookupOutcome, seconds: float) -> None:
+        pass
+
+    def cache_asked(self, *, hit: bool) -> None:
+        pass
+
+    def written_back(self, outcome: WriteBackOutcome) -> None:
+        pass
+
+    def indexed(self, outcome: IndexOutcome, alerts: int) -> None:
+        pass
 
 
 class Resolver:
@@ -65,7 +81,7 @@ class Resolver:
         self._sources = {name: tuple(ordered) for name, ordered in sources.items()}
         self._schemas = schemas
         self._max_packet_bytes = max_packet_bytes
-        self._observer = observer = observer or Silent()
+        self._observer = observer = observer or _Silent()
         self._cache: ByteCache[tuple[str, str]] = ByteCache(cache_bytes)
         self._flights: PerProcess[Flights[bytes | LakeAlert]] = PerProcess(Flights)
         self._write_backs = PerProcess(lambda: WriteBacks(self._put_into, observer.written_back))

@@ -2,17 +2,25 @@
 
 import atexit
 import ctypes
+import logging
 import os
 import shutil
 import tempfile
+from collections import deque
+from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 from stamp_service.demo import DEMO_SURVEYS, demo_alerts, fill
 from stamp_service.errors import AlertNotFound, ConfigurationError, StoreUnavailable
+from stamp_service.index import open_index
+from stamp_service.rebuilding import rebuild
 from stamp_service.settings import Settings, share_metrics_dir
-from stamp_service.stores import LocalStore, open_local
+from stamp_service.stores import LocalStore, open_local, open_schemas
 from stamp_service.surveys import Surveys
+
+log = logging.getLogger(__name__)
 
 # M_ARENA_MAX of glibc's malloc.h.
 _ARENA_MAX = -8
@@ -126,10 +134,45 @@ def fill_local_store(settings: Settings, surveys: Surveys) -> int:
         if not store.is_empty() and not unfinished.exists():
             return 0
         unfinished.touch()
-        stored = fill(dict.fromkeys(names, store), surveys, settings.schemas_path)
+        stored = store_demo(settings, surveys, names, store)
         unfinished.unlink(missing_ok=True)
     except (OSError, StoreUnavailable):
         raise ConfigurationError("STAMP_DATA_DIR: the folder cannot be read or written to") from None
+    return stored
+
+
+def store_demo(settings: Settings, surveys: Surveys, names: Sequence[str], store: LocalStore) -> int:
+    """Put the synthetic alerts into a store and into the index.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    surveys : Surveys
+        The surveys.
+    names : sequence of str
+        Which of them.
+    store : LocalStore
+        The store.
+
+    Returns
+    -------
+    int
+        How many alerts were not there before.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store cannot be written to. Trouble with the index is logged, and they are stored all the same.
+    """
+    stored = fill(dict.fromkeys(names, store), surveys, settings.schemas_path)
+    schemas = open_schemas(settings)
+    with closing(open_index(settings)) as index:
+        try:
+            for name in names:
+                deque(rebuild(index, store, surveys[name], schemas, max_packet_bytes=settings.max_packet_bytes), 0)
+        except StoreUnavailable as error:
+            log.warning("%s: the synthetic alerts are not in it; `stamp-service index rebuild` enters them", error)
     return stored
 
 

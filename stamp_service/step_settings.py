@@ -16,6 +16,7 @@ def _split(value: object) -> object:
 # NoDecode: without it pydantic-settings insists on JSON for anything that is not a scalar.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Besides = Literal["packed", "duckdb", "bigquery", "lake"]
 
 
 class StepSettings(BaseSettings):
@@ -160,6 +161,14 @@ class StepSettings(BaseSettings):
         None,
         validation_alias="MODEL_VERSION",
         description="Version that is published; default: the one that the model's `model.toml` says.",
+    )
+    archive_also: Annotated[tuple[Besides, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Where the archive step keeps alerts besides store and index: "
+        "`packed`, `duckdb`, `bigquery`, `lake`.",
+    )
+    archive_lake: str | None = Field(
+        None, description="Folder or address of the lakes that it fills; default: `lake` in the data folder."
     )
     dead_letter_topic: str = Field("stamp-dead-letters", description="Topic of the messages that a step refuses.")
     metrics_port: int | None = Field(

@@ -6,6 +6,7 @@ they are prepared, which numbers of the alert it is fed with, what its output me
 
 import hashlib
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -170,6 +171,11 @@ class ModelDefinition(_Part):
     stamps: Annotated[tuple[Stamps, ...], Field(min_length=1)]
     metadata: Metadata | None = None
     rules: Rules = Rules()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the definition and so of the graph: what another gave is another answer."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=8).hexdigest()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "ModelDefinition":

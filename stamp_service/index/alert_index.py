@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, and_, or_, select
+from sqlalchemy import URL, ColumnElement, Connection, Engine, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from stamp_service.errors import ObjectNotFound
+from stamp_service.errors import ObjectNotFound, StoreUnavailable
 from stamp_service.index.cells import Cone, cells_of, covering
 from stamp_service.index.entries import IndexedAlert, bits_of, kinds_of
 from stamp_service.index.migrating import migrate
@@ -62,6 +62,51 @@ class AlertIndex:
         values = [_row(entry, cell) for (_, entry), cell in zip(rows, cells, strict=True)]
         with explained(_NAME), writing(self._engine()).begin() as connection:
             return _upsert(connection, values)
+
+    def known(self, survey: str, alert_ids: Sequence[str]) -> set[str]:
+        """Say which alerts are there.
+
+        Parameters
+        ----------
+        survey : str
+            The survey's name.
+        alert_ids : sequence of str
+            Some thousand ids at most.
+
+        Returns
+        -------
+        set of str
+            Those that are.
+
+        Raises
+        ------
+        StoreUnavailable, StoreTimeout
+            If the database could not be asked.
+        """
+        here = alerts.c.survey == survey, alerts.c.alert_id.in_(alert_ids)
+        with self._reading() as connection:
+            return set(connection.execute(select(alerts.c.alert_id).where(*here)).scalars())
+
+    def move(self, survey: str, alert_ids: Sequence[str], place: str) -> None:
+        """Note that the packets of alerts are somewhere else now; alerts that are not there are not added.
+
+        Parameters
+        ----------
+        survey : str
+            The survey's name.
+        alert_ids : sequence of str
+            Some thousand ids at most.
+        place : str
+            Where they are: the name of a store.
+
+        Raises
+        ------
+        StoreUnavailable, StoreTimeout
+            If the database could not be written to.
+        """
+        here = alerts.c.survey == survey, alerts.c.alert_id.in_(alert_ids)
+        with explained(_NAME), writing(self._engine()).begin() as connection:
+            connection.execute(update(alerts).where(*here).values(place=place))
 
     def alerts_of(self, survey: str, object_id: str) -> list[IndexedAlert]:
         """List the alerts of an object.
@@ -178,8 +223,12 @@ class AlertIndex:
 
 def _open(url: URL, timeout_s: float) -> Engine:
     engine = make_engine(url, timeout_s)
-    with explained(_NAME):
-        migrate(engine)
+    try:
+        with explained(_NAME):
+            migrate(engine)
+    except StoreUnavailable:
+        engine.dispose()
+        raise
     return engine
 
 

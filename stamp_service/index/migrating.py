@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from stamp_service.errors import StoreUnavailable
-from stamp_service.remote.databases import writing
+from stamp_service.remote.databases import unhurried, writing
 
 # The newest of `migrations/versions`; a test holds the two together. Known without Alembic, which takes half a
 # second to import and has nothing to do in most processes.
@@ -31,10 +31,9 @@ def migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         if _version(connection) == NEWEST:
             return
-    with writing(engine).begin() as connection:
+    # A long table takes its time, and so may whoever migrates before us.
+    with writing(engine).begin() as connection, unhurried(connection):
         if engine.dialect.name == "postgresql":
-            # A long table takes its time, and so may whoever migrates before us.
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = _version(connection)
         if found == NEWEST:

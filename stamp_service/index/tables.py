@@ -27,12 +27,3 @@ alerts = Table(
     Index("alerts_time", "survey", "time_mjd", "alert_id"),
     Index("alerts_cell", "survey", "cell"),
 )
-
-# How far a rebuild has come that was cut short.
-rebuilds = Table(
-    "rebuilds",
-    metadata,
-    Column("survey", _Text, primary_key=True),
-    Column("store", _Text, primary_key=True),
-    Column("mark", _Text, nullable=False),
-)

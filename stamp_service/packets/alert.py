@@ -28,7 +28,7 @@ class Alert:
         The id that the packet should have.
     """
 
-    __slots__ = ("_object_id", "_verified", "alert_id", "packet", "survey")
+    __slots__ = ("_object_id", "_outline", "_verified", "alert_id", "packet", "survey")
 
     def __init__(self, survey: Survey, packet: Packet, alert_id: str) -> None:
         self.survey = survey
@@ -36,6 +36,7 @@ class Alert:
         self.alert_id = alert_id
         self._object_id: object = None
         self._verified = False
+        self._outline: tuple[Summary, tuple[Kind, ...]] | None = None
 
     @classmethod
     def recognised(cls, survey: Survey, packet: Packet) -> "Alert | None":
@@ -203,7 +204,7 @@ class Alert:
         return summarise(self.survey, self._read(*summary_paths(self.survey)))
 
     def outline(self) -> tuple[Summary, tuple[Kind, ...]]:
-        """Read `summary` and `kinds` in one pass, and hold the whole packet against its schema in the same.
+        """Read `summary` and `kinds` in one pass, once, and hold the whole packet against its schema in the same.
 
         Returns
         -------
@@ -217,12 +218,15 @@ class Alert:
         PacketCorrupt
             If the packet is damaged or of another alert.
         """
+        if self._outline is not None:
+            return self._outline
         paths, kinds = summary_paths(self.survey), self.survey.kinds
         cutouts = [self.survey.cutouts[kind].fields for kind in kinds]
         values = self._read(*paths, *cutouts, whole=True)
         found = zip(kinds, values[len(paths) :], strict=True)
         present = tuple(kind for kind, value in found if self._cutout_bytes(kind, value) is not None)
-        return summarise(self.survey, values[: len(paths)]), present
+        self._outline = summarise(self.survey, values[: len(paths)]), present
+        return self._outline
 
     def _read(self, *groups: Group, whole: bool = False) -> list[object]:
         """Read values, and the ids with them as long as they were not compared."""

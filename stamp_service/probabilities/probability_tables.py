@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from datetime import UTC
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table, inspect, select, text
+from sqlalchemy import ARRAY, URL, Connection, Engine, Table, bindparam, func, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stamp_service.errors import ObjectNotFound, StoreUnavailable
@@ -54,8 +55,9 @@ class ProbabilityTables:
         StoreUnavailable, StoreTimeout
             If the database could not be written to.
         """
+        row = asdict(step) | {"date": step.date.astimezone(UTC).replace(tzinfo=None)}
         with self._writing() as connection:
-            connection.execute(_insert(connection, steps), asdict(step))
+            _insert(connection, steps, [row])
 
     def add(
         self,
@@ -90,10 +92,10 @@ class ProbabilityTables:
             # All processes write in the same order, so that none waits for one that waits for it.
             fresh = [first[oid] for oid in sorted(first.keys() - known)]
             if fresh:
-                connection.execute(_insert(connection, objects), [_object_row(found) for found, _ in fresh])
+                _insert(connection, objects, [_object_row(found) for found, _ in fresh])
                 by = {"classifier_name": classifier_name, "classifier_version": classifier_version}
-                rows = [by | row for found, values in fresh for row in _class_rows(found.oid, values)]
-                connection.execute(_insert(connection, probabilities), rows)
+                rows = [row for found, values in fresh for row in _class_rows(found.oid, values, by)]
+                _insert(connection, probabilities, rows)
         return len(fresh)
 
     def of_object(self, oid: str) -> list[ObjectClassification]:
@@ -141,15 +143,20 @@ class ProbabilityTables:
 
 def _open(url: URL, timeout_s: float) -> Engine:
     engine = make_engine(url, timeout_s)
-    with explained(_NAME):
-        with engine.connect() as connection:
-            lacks_some = bool(_missing(connection))
-        if lacks_some:
-            _make_tables(engine)
+    try:
+        with explained(_NAME):
+            _make_missing(engine)
+    except StoreUnavailable:
+        engine.dispose()
+        raise
     return engine
 
 
-def _make_tables(engine: Engine) -> None:
+def _make_missing(engine: Engine) -> None:
+    """Make the tables that are missing; processes that start at once take turns."""
+    with engine.connect() as connection:
+        if not _missing(connection):
+            return
     with writing(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -171,27 +178,42 @@ def _missing(connection: Connection) -> list[Table]:
     return missing
 
 
-def _insert(connection: Connection, table: Table) -> Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(table).on_conflict_do_nothing()
+def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, in their order; those whose keys are there already are left as they are."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        return
+    # An array for each column: one short statement, however many rows there are.
+    arrays = {name: [row[name] for row in rows] for name in rows[0]}
+    found = select(*(func.unnest(bindparam(name, type_=ARRAY(table.c[name].type))) for name in arrays))
+    connection.execute(postgresql.insert(table).from_select(list(arrays), found).on_conflict_do_nothing(), arrays)
 
 
 def _known(connection: Connection, oids: list[str], classifier_name: str, classifier_version: str) -> set[str]:
     known: set[str] = set()
     for start in range(0, len(oids), _OIDS):
-        wanted = select(probabilities.c.oid.distinct()).where(
+        wanted = select(probabilities.c.oid).where(
             probabilities.c.oid.in_(oids[start : start + _OIDS]),
             probabilities.c.classifier_name == classifier_name,
             probabilities.c.classifier_version == classifier_version,
         )
-        known.update(connection.scalars(wanted))
+        known.update(connection.scalars(wanted.distinct()))
     return known
 
 
 def _object_row(found: NewObject) -> dict[str, Any]:
-    return _DEFAULTS | asdict(found) | {"lastmjd": found.firstmjd}
+    row = {field.name: getattr(found, field.name) for field in fields(found)}
+    return _DEFAULTS | row | {"lastmjd": found.firstmjd}
 
 
-def _class_rows(oid: str, values: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    for row in sorted(ranked(values), key=lambda row: row.class_name):
-        yield {"oid": oid} | asdict(row)
+def _class_rows(oid: str, values: Mapping[str, float], classifier: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "oid": oid,
+            "class_name": row.class_name,
+            "probability": row.probability,
+            "ranking": row.ranking,
+            **classifier,
+        }
+        for row in sorted(ranked(values), key=lambda row: row.class_name)
+    ]

@@ -16,7 +16,7 @@ class StepEntry:
     name, version, comments : str
         What is said of it.
     date : datetime.datetime
-        When it first started, in UTC and without a zone.
+        When it first started, with its zone.
     """
 
     step_id: str
@@ -104,4 +104,4 @@ def ranked(probabilities: Mapping[str, float]) -> tuple[ClassProbability, ...]:
         The most probable first; those of the same probability in the order they came.
     """
     ordered = sorted(probabilities.items(), key=lambda item: -item[1])
-    return tuple(ClassProbability(name, value, rank) for rank, (name, value) in enumerate(ordered, start=1))
+    return tuple(ClassProbability(name, float(value), rank) for rank, (name, value) in enumerate(ordered, start=1))

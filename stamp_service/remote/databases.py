@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -16,6 +16,8 @@ _CONNECTIONS = 8
 _MORE_CONNECTIONS = 24
 # psycopg takes whole seconds, and takes one for two.
 _SHORTEST_CONNECT_S = 2
+# The server ends what takes too long. Whether it does is given up on after twice the time.
+_SILENCE = 2
 _QUERY_CANCELED = "57014"
 _WRITES = "stamp_writes"
 _CACHE_KIB = 16 * 1024
@@ -53,7 +55,17 @@ def make_engine(url: URL, timeout_s: float) -> Engine:
         "prepare_threshold": None,
     }
     # A connection that died with its server is found out before it is used, and replaced.
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, **pool)
+    engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, **pool)
+    event.listen(engine, "do_connect", lambda *call: _connect_postgres(call[-1], timeout_s))
+    return engine
+
+
+def _connect_postgres(arguments: dict[str, Any], timeout_s: float) -> object:
+    from stamp_service.remote.patience import PatientConnection  # noqa: PLC0415 - psycopg is in an extra
+
+    connection = PatientConnection.connect(**arguments)
+    connection.silence_s = _SILENCE * timeout_s
+    return connection
 
 
 def through_psycopg(url: URL) -> URL:
@@ -118,6 +130,32 @@ def writing(engine: Engine) -> Engine:
         It shares the other's connections.
     """
     return engine.execution_options(**{_WRITES: True})
+
+
+@contextmanager
+def unhurried(connection: Connection) -> Iterator[None]:
+    """Let the statements of a transaction take as long as they need.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        A connection in a transaction.
+
+    Yields
+    ------
+    None
+        While no limit holds.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    client: Any = connection.connection.driver_connection
+    client.silence_s, usual_s = None, client.silence_s
+    try:
+        yield
+    finally:
+        client.silence_s = usual_s
 
 
 @contextmanager

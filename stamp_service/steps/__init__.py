@@ -1,9 +1,11 @@
 """Long-running jobs on Kafka streams."""
 
-from stamp_service.steps.archive import Archived, ArchiveStep, IndexSink, StoreSink, open_archive_step
+from stamp_service.steps.archive import ArchiveStep, open_archive_step
+from stamp_service.steps.archive_sinks import Archived, IndexSink, StoreSink
 from stamp_service.steps.loop import run_step
 from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
 from stamp_service.steps.observing import Observer, StepMetrics
+from stamp_service.steps.stamp_classifier import StampClassifierStep, open_stamp_classifier_step
 from stamp_service.steps.step import Sink, Step
 from stamp_service.steps.topics import Topics, nightly_topics
 
@@ -18,11 +20,13 @@ __all__ = [
     "Processed",
     "Refusal",
     "Sink",
+    "StampClassifierStep",
     "Step",
     "StepMetrics",
     "StoreSink",
     "Topics",
     "nightly_topics",
     "open_archive_step",
+    "open_stamp_classifier_step",
     "run_step",
 ]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ _LOOK_FOR_TOPICS_MS = 10_000
 _STATISTICS_MS = 5_000
 _FETCHED_AHEAD_KIB = 64 * 1024
 _DELIVERY_MS = 30_000
+# What a step that was killed leaves open keeps readers, and its successor, waiting for so long.
+_TRANSACTION_MS = 10_000
 # What the loop relies on, whatever the settings say: offsets are committed once everything else is done and never
 # by a clock, and a rebalance takes all partitions before it gives some.
 _RELIED_ON: Options = {
@@ -91,8 +94,67 @@ def consumer_options(settings: Settings) -> Options:
     }
 
 
-def producer_options(settings: Settings) -> Options:
-    """Write the options of the producer, by default for the broker that is read from.
+def producer_options(settings: Settings, server: str | None = None, *, transactional: bool = False) -> Options:
+    """Write the options of a producer, by default for the brokers that are read from.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    server : str, optional
+        Other brokers, which are written to with the same user name and options.
+    transactional : bool
+        Whether it writes in transactions.
+
+    Returns
+    -------
+    dict
+        Options as librdkafka names them.
+    """
+    common: Options = {"acks": "all", "message.max.bytes": _ANY_SIZE_BYTES, "linger.ms": 5}
+    if transactional:
+        common |= {"transactional.id": f"stamp-{uuid.uuid4()}", "transaction.timeout.ms": _TRANSACTION_MS}
+    else:
+        common["message.timeout.ms"] = _DELIVERY_MS
+    if settings.producer_server is None:
+        reading = consumer_options(settings)
+        connection = {
+            name: value
+            for name, value in reading.items()
+            if name == "bootstrap.servers" or name.startswith(("security.", "sasl.", "ssl."))
+        }
+    else:
+        connection = {"bootstrap.servers": settings.producer_server} | _sasl(
+            settings.producer_username,
+            settings.producer_password,
+            settings.producer_security_protocol,
+            settings.producer_sasl_mechanism,
+        )
+    elsewhere: Options = {} if server is None else {"bootstrap.servers": server}
+    return common | connection | _revealed(settings.producer_options) | elsewhere
+
+
+def same_brokers(server: str, other: str | None) -> bool:
+    """Say whether two settings name the same brokers: one in common is enough.
+
+    Parameters
+    ----------
+    server : str
+        Brokers, `host:port`, separated by commas.
+    other : str or None
+        Brokers again, if any.
+
+    Returns
+    -------
+    bool
+        True if they do.
+    """
+    words, others = ({word.strip() for word in text.split(",")} for text in (server, other or ""))
+    return bool(words & others)
+
+
+def writes_where_it_reads(settings: Settings) -> bool:
+    """Say whether results go to the brokers that alerts come from, without which no transaction covers both.
 
     Parameters
     ----------
@@ -101,31 +163,10 @@ def producer_options(settings: Settings) -> Options:
 
     Returns
     -------
-    dict
-        Options as librdkafka names them.
+    bool
+        True if they do.
     """
-    common: Options = {
-        "acks": "all",
-        "message.timeout.ms": _DELIVERY_MS,
-        "message.max.bytes": _ANY_SIZE_BYTES,
-        "linger.ms": 5,
-    }
-    if settings.producer_server is None:
-        reading = consumer_options(settings)
-        same = {
-            name: value
-            for name, value in reading.items()
-            if name == "bootstrap.servers" or name.startswith(("security.", "sasl.", "ssl."))
-        }
-        return common | same | _revealed(settings.producer_options)
-    sasl = _sasl(
-        settings.producer_username,
-        settings.producer_password,
-        settings.producer_security_protocol,
-        settings.producer_sasl_mechanism,
-    )
-    server: Options = {"bootstrap.servers": settings.producer_server}
-    return common | server | sasl | _revealed(settings.producer_options)
+    return settings.producer_server is None or same_brokers(settings.producer_server, settings.consumer_server)
 
 
 def _sasl(username: str | None, password: SecretStr | None, protocol: str, mechanism: str) -> Options:

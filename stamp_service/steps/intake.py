@@ -19,6 +19,7 @@ from stamp_service.steps.connecting import Options, Seldom, client_log, make_cli
 from stamp_service.steps.messages import Message
 from stamp_service.steps.observing import Observer
 from stamp_service.steps.topics import Topics
+from stamp_service.steps.transactions import Reached
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -31,6 +32,7 @@ Partition = tuple[str, int]
 _SLICE_S = 0.25
 # A batch is full with so many bytes, however few messages they are.
 _BATCH_BYTES = 128 * 1024 * 1024
+_ANSWER_S = 10.0
 
 
 class Intake:
@@ -187,6 +189,30 @@ class Intake:
             if self.holds(message):
                 self._done[message.topic, message.partition] = message.offset + 1
         self._commit()
+
+    def reached(self, messages: Iterable[Message]) -> Reached:
+        """Say what acknowledges messages, for somebody else to commit it.
+
+        Parameters
+        ----------
+        messages : iterable of Message
+            A whole batch.
+
+        Returns
+        -------
+        Reached
+            The offsets of those that are still ours, and who commits them.
+        """
+        from confluent_kafka import TopicPartition  # noqa: PLC0415 - an extra
+
+        ends = {(one.topic, one.partition): one.offset + 1 for one in messages if self.holds(one)}
+        offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+
+        def is_committed() -> bool:
+            found = self._consumer.committed(offsets, timeout=_ANSWER_S)
+            return all(have.offset >= wanted.offset for have, wanted in zip(found, offsets, strict=True))
+
+        return Reached(offsets, self._consumer.consumer_group_metadata(), is_committed)
 
     def _commit(self) -> None:
         from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415 - an extra

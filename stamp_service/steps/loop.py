@@ -12,13 +12,19 @@ from typing import Generic, TypeVar
 
 from stamp_service.errors import StoreUnavailable
 from stamp_service.settings import Settings
-from stamp_service.steps.connecting import check_client, consumer_options, producer_options
+from stamp_service.steps.connecting import (
+    check_client,
+    consumer_options,
+    producer_options,
+    writes_where_it_reads,
+)
 from stamp_service.steps.intake import Intake
 from stamp_service.steps.messages import Item, Message, Output, Refusal, dead_letter
 from stamp_service.steps.observing import Observer, StepMetrics
 from stamp_service.steps.outbox import Outbox
 from stamp_service.steps.step import Sink, Step
 from stamp_service.steps.topics import Topics
+from stamp_service.steps.transactions import TransactionalOutbox
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,7 @@ class _Loop(Generic[T]):
         self,
         step: Step[T],
         intake: Intake,
-        outbox: Outbox,
+        outbox: Outbox | TransactionalOutbox,
         *,
         dead_letters: str,
         observer: Observer,
@@ -74,7 +80,7 @@ class _Loop(Generic[T]):
             items, refused_here = self._keep(sink, items)
             self._count_refused(sink.name, refused_here)
             refused += refused_here
-        self._produce(items, refused)
+        self._produce(batch, items, refused)
 
     def _keep(self, sink: Sink[T], items: Sequence[Item[T]]) -> tuple[list[Item[T]], Sequence[Refusal]]:
         """Give items to a sink; gives those that it has, and those that it never will."""
@@ -82,10 +88,24 @@ class _Loop(Generic[T]):
         lost = {id(refusal.message) for refusal in refused}
         return [item for item in self._still(items) if id(item.message) not in lost], refused
 
-    def _produce(self, items: Sequence[Item[T]], refused: Sequence[Refusal]) -> None:
-        letters = [dead_letter(self._dead_letters, self._step.name, refusal) for refusal in refused]
-        waiting: list[Output] = [*self._step.outputs(self._still(items)), *letters]
-        self._persist("produce", lambda: self._outbox.deliver(waiting))
+    def _produce(self, batch: Sequence[Message], items: Sequence[Item[T]], refused: Sequence[Refusal]) -> None:
+        outbox = self._outbox
+        if isinstance(outbox, TransactionalOutbox):
+            # Nothing of an attempt that failed is left, so each is made of what is still ours.
+            self._persist(
+                "produce", lambda: outbox.deliver(self._waiting(items, refused), self._intake.reached(batch))
+            )
+        else:
+            waiting = self._waiting(items, refused)
+            self._persist("produce", lambda: outbox.deliver(waiting))
+
+    def _waiting(self, items: Sequence[Item[T]], refused: Sequence[Refusal]) -> list[Output]:
+        letters = [
+            dead_letter(self._dead_letters, self._step.name, refusal)
+            for refusal in refused
+            if self._intake.holds(refusal.message)
+        ]
+        return [*self._step.outputs(self._still(items)), *letters]
 
     def _held(self, messages: Sequence[Message]) -> list[Message]:
         return [message for message in messages if self._intake.holds(message)]
@@ -133,7 +153,12 @@ class _Loop(Generic[T]):
 
 
 def run_step(
-    step: Step[T], settings: Settings, *, observer: Observer | None = None, stop: Event | None = None
+    step: Step[T],
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    stop: Event | None = None,
+    transactional: bool = False,
 ) -> None:
     """Run a step until it is told to stop, and close it.
 
@@ -147,6 +172,9 @@ def run_step(
         Who is told what the step does.
     stop : threading.Event, optional
         Set it, and the step ends after the batch that it works on.
+    transactional : bool
+        Whether what it sends on and the offsets are written in one transaction, where the settings allow it and
+        both are on the same brokers.
 
     Raises
     ------
@@ -157,7 +185,7 @@ def run_step(
         stack.callback(step.close)
         check_client()
         observer = observer or StepMetrics(step.name)
-        outbox = Outbox(producer_options(settings))
+        outbox = _open_outbox(settings, transactional=transactional)
         stack.callback(outbox.close)
         intake = Intake(
             consumer_options(settings),
@@ -176,3 +204,9 @@ def run_step(
             stop=stop or Event(),
         )
         loop.run()
+
+
+def _open_outbox(settings: Settings, *, transactional: bool) -> Outbox | TransactionalOutbox:
+    if transactional and settings.transactions and writes_where_it_reads(settings):
+        return TransactionalOutbox(producer_options(settings, transactional=True))
+    return Outbox(producer_options(settings))

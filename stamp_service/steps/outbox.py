@@ -1,6 +1,5 @@
 """Where a step's messages go to."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from stamp_service.steps.connecting import Options, client_log, make_client
 from stamp_service.steps.messages import Output
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
+    from confluent_kafka import KafkaError, Producer
 
 # Longer than the client itself tries.
 _FLUSH_S = 60.0
@@ -44,31 +43,15 @@ class Outbox:
             If the broker does not take them now.
         """
         while waiting:
-            fate = _Fate()
+            fate = Fate()
             for output in waiting:
-                self._produce(output, partial(fate.settle, output))
+                produce(self._producer, output, fate)
             if self._producer.flush(_FLUSH_S):
                 # The client gives each message up before this. What is on its way now may come twice.
-                fate = _Fate(left=list(waiting), reason="no answer")
-            waiting[:] = fate.left + fate.smaller
+                fate = Fate(left=list(waiting), reason="no answer")
+            waiting[:] = fate.left + [without_value(output) for output in fate.too_large]
             if fate.left:
                 raise StoreUnavailable(f"topic {fate.left[0].topic} takes no messages: {fate.reason}")
-
-    def _produce(self, output: Output, settle: "Callable[[KafkaError | None, object], None]") -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    output.topic,
-                    output.value,
-                    output.key,
-                    headers=list(output.headers),
-                    on_delivery=settle,
-                )
-            except BufferError:  # the client's own queue is full
-                self._producer.poll(1.0)
-            else:
-                self._producer.poll(0)
-                return
 
     def close(self) -> None:
         """Wait a moment for what was not waited for."""
@@ -76,21 +59,90 @@ class Outbox:
 
 
 @dataclass
-class _Fate:
-    """What became of messages that were not delivered."""
+class Fate:
+    """What became of messages that were not delivered.
+
+    Parameters
+    ----------
+    left : list of Output
+        Those that the broker did not take.
+    too_large : list of Output
+        Those that it takes without their values.
+    reason : str
+        Why it did not take one of `left`.
+    """
 
     left: list[Output] = field(default_factory=list)
-    smaller: list[Output] = field(default_factory=list)
+    too_large: list[Output] = field(default_factory=list)
     reason: str = ""
 
-    def settle(self, output: Output, error: "KafkaError | None", _: object) -> None:
-        """Note what became of one; the client calls this."""
+    def settle(
+        self,
+        output: Output,
+        error: "KafkaError | None",
+        message: object,  # noqa: ARG002 - as it is called
+    ) -> None:
+        """Note what became of one; the client calls this.
+
+        Parameters
+        ----------
+        output : Output
+            The message.
+        error : KafkaError or None
+            Why it was not delivered, if it was not.
+        message : object
+            The client's form of the message.
+        """
         from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
 
         if error is None:
             return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and output.expendable_value:
-            self.smaller.append(replace(output, value=None, expendable_value=False))
+            self.too_large.append(output)
         else:
             self.left.append(output)
             self.reason = error.str()
+
+
+def produce(producer: "Producer", output: Output, fate: Fate) -> None:
+    """Hand a message to the client.
+
+    Parameters
+    ----------
+    producer : Producer
+        The client.
+    output : Output
+        The message.
+    fate : Fate
+        Where it is noted what became of it.
+    """
+    while True:
+        try:
+            producer.produce(
+                output.topic,
+                output.value,
+                output.key,
+                headers=list(output.headers),
+                on_delivery=partial(fate.settle, output),
+            )
+        except BufferError:  # the client's own queue is full
+            producer.poll(1.0)
+        else:
+            producer.poll(0)
+            return
+
+
+def without_value(output: Output) -> Output:
+    """Take the value out of a message.
+
+    Parameters
+    ----------
+    output : Output
+        A message whose value is expendable.
+
+    Returns
+    -------
+    Output
+        The rest of it.
+    """
+    return replace(output, value=None, expendable_value=False)

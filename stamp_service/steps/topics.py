@@ -38,6 +38,33 @@ def nightly_topics(
     return [name.replace("%s", date) for date in dates for name in formats]
 
 
+def result_topic(settings: Settings, now: datetime) -> str | None:
+    """Name the topic that results are written to.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings.
+    now : datetime.datetime
+        The time, with its zone.
+
+    Returns
+    -------
+    str or None
+        The topic of the night where there is one for every night, and the only one otherwise, if there is any.
+    """
+    if settings.producer_topic_format is None:
+        return settings.producer_topic
+    (name,) = nightly_topics(
+        [settings.producer_topic_format],
+        date_format=settings.producer_date_format,
+        change_hour=settings.producer_change_hour,
+        days=1,
+        now=now,
+    )
+    return name
+
+
 class Topics:
     """What the settings say about topics.
 
@@ -60,7 +87,13 @@ class Topics:
             raise ConfigurationError("neither CONSUMER_TOPICS nor TOPIC_STRATEGY_FORMAT names a topic")
         if any("%s" not in name for name in formats):
             raise ConfigurationError("TOPIC_STRATEGY_FORMAT needs %s where the date stands")
-        written = {settings.dead_letter_topic, settings.producer_topic} - {None}
+        written = {
+            settings.dead_letter_topic,
+            settings.producer_topic,
+            result_topic(settings, datetime.now(UTC)),
+            settings.scribe_topic,
+            settings.metrics_topic,
+        } - {None}
         if any(_covers(self.at(datetime.now(UTC)), name) for name in written if name is not None):
             raise ConfigurationError("a step must not read the topic that it writes to")
 

@@ -2,6 +2,7 @@
 
 from stamp_service.remote.s3_clients import S3Access
 from stamp_service.stores.factory import open_archives, open_local, open_named_stores, open_packed, open_stores
+from stamp_service.stores.listing import ListedStore
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
@@ -21,6 +22,7 @@ from stamp_service.stores.schemas import (
 
 __all__ = [
     "FolderSchemas",
+    "ListedStore",
     "LocalStore",
     "MarsPatience",
     "MarsStore",

@@ -37,7 +37,7 @@ def put_each(store: Store, alerts: Sequence[Alert]) -> list[PutOutcome]:
         If they cannot be stored. Some may be; putting them again is harmless.
     """
     if isinstance(store, PackedStore):
-        return store.put_each([PackedAlert(a.survey, a.alert_id, a.packet.data) for a in alerts])
+        return store.put_each([PackedAlert(a.survey, a.alert_id, a.packet.data, a.packet) for a in alerts])
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="put") as pool:
         return list(pool.map(partial(_put, store), alerts))
 

@@ -215,6 +215,29 @@ class LocalStore:
         except OSError as error:
             raise StoreUnavailable("the local store could not be read") from error
 
+    def listed(self, survey: Survey) -> Iterator[tuple[str, str | None]]:
+        """Name the alerts that are stored; see `ListedStore`.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Yields
+        ------
+        tuple of str and None
+            Alert ids.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the directory cannot be read.
+        """
+        try:
+            yield from ((alert_id, None) for alert_id in self._walk(self._root / survey.name))
+        except OSError as error:
+            raise StoreUnavailable("the local store could not be read") from error
+
     def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
         """Go through all packets, in no particular order.
 
@@ -235,12 +258,8 @@ class LocalStore:
         TooLarge
             If a packet exceeds the limit.
         """
-        try:
-            yield from read_ahead(
-                self._walk(self._root / survey.name), lambda alert_id: self.get(survey, alert_id)
-            )
-        except OSError as error:
-            raise StoreUnavailable("the local store could not be read") from error
+        for (alert_id, _), packet in read_ahead(self.listed(survey), lambda ids: self.get(survey, ids[0])):
+            yield alert_id, packet
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored, of any survey.

@@ -169,6 +169,26 @@ class S3Store:
             raise PacketConflict(f"a different packet of {survey.name} alert {alert_id} is stored already")
         return True
 
+    def listed(self, survey: Survey) -> Iterator[tuple[str, str | None]]:
+        """Name the alerts that are stored, in the order of their keys; see `ListedStore`.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Returns
+        -------
+        iterator of tuple of str and (str or None)
+            Alert ids, and object ids where keys have them.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the bucket cannot be listed.
+        """
+        return filter(None, map(survey.read_key, self._keys(survey)))
+
     def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
         """Go through all packets, in the order of their keys.
 
@@ -189,8 +209,7 @@ class S3Store:
         TooLarge
             If a packet exceeds the limit.
         """
-        found = (survey.read_key(key) for key in self._keys(survey))
-        for (alert_id, _), packet in read_ahead(filter(None, found), lambda ids: self.get(survey, *ids)):
+        for (alert_id, _), packet in read_ahead(self.listed(survey), lambda ids: self.get(survey, *ids)):
             yield alert_id, packet
 
     def _keys(self, survey: Survey) -> Iterator[str]:

@@ -13,10 +13,25 @@ from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import load_surveys
-from stamp_service.web import alerce, alertdb, batch, colormaps, errors, fink, logs, operations, v1, viewer, xmatch
+from stamp_service.web import (
+    alerce,
+    alertdb,
+    batch,
+    colormaps,
+    classification,
+    errors,
+    fink,
+    lists,
+    logs,
+    operations,
+    v1,
+    viewer,
+    xmatch,
+)
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
 from stamp_service.web.exchange import Exchange
+from stamp_service.web.health import IndexHealth
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
 
@@ -27,6 +42,7 @@ _SHAPES: dict[str, errors.Shape] = {
     "alerce_writing": errors.message,
     "alertdb": errors.detail,
     "fink": errors.status_and_text,
+    "stamp_classifier": errors.status_and_content,
     "viewer": viewer.failure_page,
 }
 
@@ -74,6 +90,7 @@ def create_app(settings: Settings) -> Flask:
             schemas=schemas,
             lakes=lakes,
             index=index,
+            index_health=IndexHealth(index),
             resolver=resolver,
             access=access,
             pictures=ByteCache(settings.picture_cache_bytes),
@@ -81,12 +98,18 @@ def create_app(settings: Settings) -> Flask:
         ),
     )
     app.wsgi_app = Exchange(app.wsgi_app, metrics)  # type: ignore[method-assign]  # as Flask documents it
-    errors.install(app, _SHAPES)
-    xmatch.install(app, settings)
-    for module in (v1, colormaps, xmatch, batch, alerce, alertdb, fink, operations):
-        app.register_blueprint(module.blueprint)
-    viewer.install(app)
-    if access.writable:
-        app.register_blueprint(alerce.writing)
+    _add_routes(app, settings, writable=access.writable)
     logging.getLogger("stamp_service").debug("serving %s", ", ".join(surveys))
     return app
+
+
+def _add_routes(app: Flask, settings: Settings, *, writable: bool) -> None:
+    errors.install(app, _SHAPES)
+    xmatch.install(app, settings)
+    classification.install(app, settings)
+    for module in (v1, colormaps, lists, xmatch, classification, batch, alerce, alertdb, fink, operations):
+        app.register_blueprint(module.blueprint)
+    app.register_blueprint(classification.posting)
+    viewer.install(app)
+    if writable:
+        app.register_blueprint(alerce.writing)

@@ -162,6 +162,24 @@ def status_and_text(failure: Failure) -> tuple[dict[str, Any], str]:
     return {"status": "error", "text": failure.detail}, "application/json"
 
 
+def status_and_content(failure: Failure) -> tuple[dict[str, Any], str]:
+    """Shape a failure as clients of ALeRCE's stamp classifier parse it.
+
+    Parameters
+    ----------
+    failure : Failure
+        What happened.
+
+    Returns
+    -------
+    body : dict
+        The JSON body.
+    media_type : str
+        `application/json`.
+    """
+    return {"status": "ERROR", "content": failure.detail}, "application/json"
+
+
 def row_of(kind: type[errors.StampServiceError]) -> Row:
     """Find the row of an exception class, or of its nearest base.
 

@@ -22,6 +22,14 @@ _LAKE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 Stage = Literal["decode", "draw"]
 
 
+def _outcomes(name: str, what: str, outcomes: object, registry: CollectorRegistry) -> Counter:
+    """Make a counter that starts with zeros, so that the first failure is a step up, which alarms see."""
+    counter = Counter(f"stamp_{name}", what, ["outcome"], registry=registry)
+    for outcome in get_args(outcomes):
+        counter.labels(outcome)
+    return counter
+
+
 class Metrics:
     """The counters and histograms of one application; also what the resolver reports to.
 
@@ -64,15 +72,8 @@ class Metrics:
             stage: times(stage, f"Time to {stage} a stamp", _STAGE_BUCKETS_S) for stage in ("decode", "draw")
         }
         self._cache = Counter("stamp_cache_requests", "Cache lookups", ["cache", "outcome"], registry=registry)
-        self._write_backs = Counter("stamp_write_backs", "Packets written back", ["outcome"], registry=registry)
-        self._indexed = Counter(
-            "stamp_index_alerts", "Alerts entered into the index", ["outcome"], registry=registry
-        )
-        # So that the first failure is a step up from zero, which alarms see.
-        for outcome in get_args(WriteBackOutcome):
-            self._write_backs.labels(outcome)
-        for entered in get_args(IndexOutcome):
-            self._indexed.labels(entered)
+        self._write_backs = _outcomes("write_backs", "Packets written back", WriteBackOutcome, registry)
+        self._indexed = _outcomes("index_alerts", "Alerts entered into the index", IndexOutcome, registry)
         for tier in get_args(Tier):
             self._lake_reads.labels(tier)
 

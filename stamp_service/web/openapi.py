@@ -174,6 +174,10 @@ class Components:
             "Detail": _object(
                 {"detail": {"type": "string"}, "request_id": {"type": "string"}}, required=["detail"]
             ),
+            "StampClassifier": _object(
+                {"status": {"const": "ERROR"}, "content": {"type": "string"}, "request_id": {"type": "string"}},
+                required=["status", "content"],
+            ),
             "Fink": _object(
                 {"status": {"const": "error"}, "text": {"type": "string"}, "request_id": {"type": "string"}},
                 required=["status", "text"],

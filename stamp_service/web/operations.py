@@ -12,7 +12,11 @@ blueprint = Blueprint("operations", __name__, template_folder="templates")
 _STATUS_SCHEMA = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"type": "string"}, "stores": {"type": "object"}},
+    "properties": {
+        "status": {"enum": ["ok", "degraded", "unavailable"]},
+        "stores": {"type": "object"},
+        "index": {"type": "string"},
+    },
 }
 
 
@@ -30,14 +34,20 @@ def live() -> Response:
 
 
 @blueprint.get("/v1/health/ready")
-@describe(Operation("Whether the stores answer", {"application/json": _STATUS_SCHEMA}, statuses=(200, 503)))
+@describe(Operation("Whether stores and index answer", {"application/json": _STATUS_SCHEMA}, statuses=(200, 503)))
 def ready() -> Response:
-    """Answer 200 if every store can be asked, 503 and which one cannot otherwise."""
-    stores = services().resolver.check()
+    """Answer 200 if every store can be asked, 503 and which one cannot otherwise; say how the index is.
+
+    Stamps need no index, and taking the service away for it would take them away too.
+    """
+    here = services()
+    stores = here.resolver.check()
+    index = here.index_health.problem()
     healthy = all(problem is None for problem in stores.values())
     body: dict[str, object] = {
-        "status": "ok" if healthy else "unavailable",
+        "status": ("ok" if index is None else "degraded") if healthy else "unavailable",
         "stores": {name: problem or "ok" for name, problem in stores.items()},
+        "index": index or "ok",
     }
     return _status(body, 200 if healthy else 503)
 

@@ -12,6 +12,7 @@ from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
 from stamp_service.surveys import Surveys
 from stamp_service.web.access import Access
+from stamp_service.web.health import IndexHealth
 from stamp_service.web.metrics import Metrics
 
 _EXTENSION = "stamp_service"
@@ -33,6 +34,8 @@ class Services:
         The Parquet lakes that are registered.
     index : AlertIndex
         Which alerts there are.
+    index_health : IndexHealth
+        Whether the index answers.
     resolver : Resolver
         Finds packets.
     access : Access
@@ -48,6 +51,7 @@ class Services:
     schemas: SchemaLookup
     lakes: Lakes
     index: AlertIndex
+    index_health: IndexHealth
     resolver: Resolver
     access: Access
     pictures: ByteCache[str]

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from stamp_service.errors import CutoutAbsent
 from stamp_service.images import Style, draw_triptych, pack_fits
@@ -10,6 +10,7 @@ from stamp_service.resolver import AnyAlert
 from stamp_service.surveys import Kind
 from stamp_service.web.answers import Question, answer, ask
 from stamp_service.web.forms import MEDIA_TYPES, CutoutForm, Form, StyleQuery, stamp_of
+from stamp_service.web.lists import describe_alert
 from stamp_service.web.openapi import Operation, describe
 from stamp_service.web.records import plain_record, write_json
 from stamp_service.web.services import services
@@ -72,27 +73,9 @@ def _alert(question: Question) -> AnyAlert:
 
 def _metadata(question: Question) -> dict[str, Any]:
     alert = _alert(question)
-    summary = alert.summary()
-    base = f"{request.script_root}/v1"
-    name = f"{question.survey.name}/{question.alert_id}"
-    return {
-        "survey": question.survey.name,
-        "alert_id": question.alert_id,
-        "object_id": alert.object_id,
-        "time_mjd": summary.time_mjd,
-        "ra_deg": summary.ra_deg,
-        "dec_deg": summary.dec_deg,
-        "band": summary.band,
-        "magnitude": summary.magnitude,
-        "flux_njy": summary.flux_njy,
-        "kinds": alert.kinds(),
-        "links": {
-            "packet": f"{base}/alerts/{name}.avro",
-            "stamps": {kind: f"{base}/stamps/{name}/{kind}.png" for kind in alert.kinds()},
-            "triptych": f"{base}/stamps/{name}.png",
-        },
-        "record": alert.record(),
-    }
+    name, alert_id = question.survey.name, question.alert_id
+    described = describe_alert(name, alert_id, alert.object_id, alert.summary(), alert.kinds())
+    return described | {"record": alert.record()}
 
 
 @blueprint.get("/alerts/<survey>/<alert_id>.avro")

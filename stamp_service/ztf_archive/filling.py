@@ -3,9 +3,10 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,10 +17,11 @@ from stamp_service.settings import Settings
 from stamp_service.stores.bulk import PutOutcome
 from stamp_service.surveys import Surveys
 from stamp_service.ztf_archive.local import nights_folder
-from stamp_service.ztf_archive.nights import NightPacket, iter_night
+from stamp_service.ztf_archive.nights import NightPacket, PassedOver, walk_night
 
 State = Literal["added", "present", "earlier", "refused"]
 
+# One batch is read while another one is stored.
 _BATCH = 256
 _BATCH_BYTES = 64 * 1024 * 1024
 _REFUSALS: dict[type[StampServiceError], str] = {
@@ -126,29 +128,19 @@ def add_night(
     StoreUnavailable
         If a store cannot be written to; the next run goes on from there.
     """
-    refused: list[NightOutcome] = []
-
-    def refuse(name: str, reason: str) -> None:
-        refused.append(NightOutcome(name, "refused", reason, reason))
-
-    with _opened(night) as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(_opened(night))
         journal = _Journal(night, file, settings, surveys)
         if from_start:
             journal.close()
-        done = journal.done()
-        packets = iter_night(file, max_packet_bytes=settings.max_packet_bytes, refuse=refuse)
-        for member in islice(packets, done):
-            yield NightOutcome(member.name, "earlier")
-        for batch in _batches(packets):
-            outcomes = _store(batch, settings, surveys, resolver, schemas)
-            done += len(batch)
-            journal.note(done)
+        read = _read(file, journal.done(), settings, surveys, schemas)
+        for batch in opened.enter_context(closing(_ahead(read))):
+            outcomes = resolver.put_each(batch.alerts)
+            journal.note(batch.done)
             if progress is not None:
-                progress(file.tell())
-            yield from outcomes
-            yield from refused
-            refused.clear()
-        yield from refused
+                progress(batch.position)
+            yield from batch.settled
+            yield from (_stored(name, outcome) for name, outcome in zip(batch.names, outcomes, strict=True))
         journal.close()
 
 
@@ -159,44 +151,79 @@ def _opened(night: Path) -> BinaryIO:
         raise NotFound(f"there is no night {night.name}") from None
 
 
-def _batches(packets: Iterable[NightPacket]) -> Iterator[list[NightPacket]]:
-    """Group packets so that a batch fits in memory whatever their size."""
-    batch: list[NightPacket] = []
-    size = 0
-    for member in packets:
-        batch.append(member)
-        size += len(member.packet)
-        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
+@dataclass(slots=True)
+class _Batch:
+    """Members of a night that are dealt with together.
+
+    Alerts and their members' names; what became of members that are not to be stored; how many packets of the
+    night are done after this batch, and where in the file it ends.
+    """
+
+    alerts: list[Alert] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    settled: list[NightOutcome] = field(default_factory=list)
+    size_bytes: int = 0
+    done: int = 0
+    position: int = 0
+
+    def is_full(self) -> bool:
+        members = len(self.names) + len(self.settled)
+        return members >= _BATCH or self.size_bytes >= _BATCH_BYTES
+
+
+def _read(
+    file: BinaryIO, done: int, settings: Settings, surveys: Surveys, schemas: SchemaLookup | None
+) -> Iterator[_Batch]:
+    """Read members and recognise alerts; a damaged archive gives what came before the damage first."""
+    batch, packets = _Batch(), 0
+    try:
+        for member in walk_night(file, max_packet_bytes=settings.max_packet_bytes):
+            if isinstance(member, PassedOver):
+                batch.settled.append(NightOutcome(member.name, "refused", member.reason, member.reason))
+            else:
+                if packets < done:
+                    batch.settled.append(NightOutcome(member.name, "earlier"))
+                else:
+                    _recognise(member, batch, settings, surveys, schemas)
+                packets += 1
+            batch.done, batch.position = packets, file.tell()
+            if batch.is_full():
+                yield batch
+                batch = _Batch()
+    except StampServiceError:
         yield batch
+        raise
+    yield batch
 
 
-def _store(
-    batch: Sequence[NightPacket],
-    settings: Settings,
-    surveys: Surveys,
-    resolver: Resolver,
-    schemas: SchemaLookup | None,
-) -> list[NightOutcome]:
-    outcomes: dict[int, PutOutcome] = {}
-    sound: dict[int, Alert] = {}
-    for number, member in enumerate(batch):
-        try:
-            alert = recognise(surveys, member.packet, schemas, settings.max_packet_bytes)
-            alert.packet.check()
-            sound[number] = alert
-        except (PacketCorrupt, TooLarge) as error:
-            outcomes[number] = error
-    outcomes |= zip(sound, resolver.put_each(list(sound.values())), strict=True)
-    return [_outcome(member.name, outcomes[number]) for number, member in enumerate(batch)]
+def _recognise(
+    member: NightPacket, batch: _Batch, settings: Settings, surveys: Surveys, schemas: SchemaLookup | None
+) -> None:
+    try:
+        alert = recognise(surveys, member.packet, schemas, settings.max_packet_bytes)
+        # Checks the whole packet, and is what the index asks for afterwards.
+        alert.outline()
+    except (PacketCorrupt, TooLarge) as error:
+        batch.settled.append(_stored(member.name, error))
+        return
+    batch.alerts.append(alert)
+    batch.names.append(member.name)
+    batch.size_bytes += len(member.packet)
 
 
-def _outcome(name: str, put: PutOutcome) -> NightOutcome:
-    if isinstance(put, bool):
-        return NightOutcome(name, "added" if put else "present")
-    return NightOutcome(name, "refused", str(put), _REFUSALS[type(put)])
+def _ahead(made: Iterator[_Batch]) -> Generator[_Batch]:
+    """Make the next one in a thread while this one is used: inflating and compressing go on at the same time."""
+    with ThreadPoolExecutor(1, thread_name_prefix="night") as pool:
+        coming = pool.submit(next, made, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, made, None)
+            yield batch
+
+
+def _stored(name: str, outcome: PutOutcome) -> NightOutcome:
+    if isinstance(outcome, bool):
+        return NightOutcome(name, "added" if outcome else "present")
+    return NightOutcome(name, "refused", str(outcome), _REFUSALS[type(outcome)])
 
 
 class _Journal:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from isal import igzip
@@ -31,6 +31,21 @@ class NightPacket(NamedTuple):
 
     packet: bytes
     name: str
+
+
+class PassedOver(NamedTuple):
+    """A member that is no packet to be read, folders excepted.
+
+    Parameters
+    ----------
+    name : str
+        The member's name.
+    reason : str
+        Why it is not read.
+    """
+
+    name: str
+    reason: str
 
 
 def iter_night(
@@ -66,15 +81,42 @@ def iter_night(
     StoreUnavailable
         If the file cannot be read.
     """
+    for member in walk_night(source, max_packet_bytes=max_packet_bytes):
+        if isinstance(member, NightPacket):
+            yield member
+        elif refuse is not None:
+            refuse(member.name, member.reason)
+
+
+def walk_night(source: Path | BinaryIO, *, max_packet_bytes: int) -> Iterator[NightPacket | PassedOver]:
+    """Read the members of a night as `iter_night` does, those that it passes over included.
+
+    Parameters
+    ----------
+    source : pathlib.Path or binary file
+        The archive.
+    max_packet_bytes : int
+        The largest packet that is read.
+
+    Yields
+    ------
+    NightPacket or PassedOver
+        Each member but folders, in the archive's order.
+
+    Raises
+    ------
+    NotFound, PacketCorrupt, StoreUnavailable
+        As `iter_night` does.
+    """
     try:
         with ExitStack() as opened:
             stream = _decompressed(source, opened)
             for member, data in read_members(stream, max_packet_bytes):
                 reason = _objection(member, max_packet_bytes)
-                if reason is None and data is not None:
+                if reason is not None:
+                    yield PassedOver(member.name, reason)
+                elif data is not None:
                     yield NightPacket(data, member.name)
-                elif reason is not None and refuse is not None:
-                    refuse(member.name, reason)
     except FileNotFoundError:
         raise NotFound(f"there is no night {_label(source)}") from None
     except OSError as error:
@@ -103,10 +145,9 @@ def _objection(member: Member, max_packet_bytes: int) -> str | None:
         return None
     if not member.is_file:
         return "it is not a plain file"
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
+    if member.name.startswith("/") or ".." in member.name.split("/"):
         return "its path leads out of the archive"
-    if path.suffix != PACKET_SUFFIX:
+    if not member.name.endswith(PACKET_SUFFIX):
         return "it is not named like a packet"
     if member.size_bytes > max_packet_bytes:
         return f"it is larger than {max_packet_bytes} bytes"

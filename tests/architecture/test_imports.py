@@ -13,7 +13,7 @@ LAYERS = (
     {"settings", "surveys"},
     {"packets", "images", "remote"},
     {"stores", "lake", "index", "probabilities"},
-    {"cache", "observer", "sources"},
+    {"cache", "observer", "rebuilding", "sources"},
     {"resolver"},
     {"ztf_archive"},
     {"alert_ingestion", "xmatch", "classifiers"},

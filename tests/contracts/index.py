@@ -3,7 +3,9 @@
 import math
 import os
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import product
 
@@ -18,6 +20,9 @@ from stamp_service.index.cells import separation_deg
 from stamp_service.index.tables import metadata
 from stamp_service.packets import recognise
 from stamp_service.settings import load_settings
+
+# Python warns where other tests' threads are about, which the child does not need.
+_FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 def alert(number: int, **fields: object) -> IndexedAlert:
@@ -60,6 +65,18 @@ def near(centre: tuple[float, float], radius_arcsec: float, chance: random.Rando
         % 360,
         dec_deg=max(-90.0, min(90.0, dec_deg + chance.uniform(-width_deg, width_deg))),
     )
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Do something in a child; gives its process id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return child
 
 
 class IndexContract:
@@ -167,17 +184,21 @@ class IndexContract:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         engine.dispose()
 
-    # Python warns where other tests' threads are about, which the child does not need.
-    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    @_FORKS
+    def test_processes_that_start_at_once_make_the_tables_once(self, database_url, tmp_path):
+        def use(number: int) -> None:
+            with closing(open_index(load_settings(data_dir=tmp_path, index_url=database_url))) as own:
+                assert own.add([alert(number)]) == 1
+
+        forked = [fork(lambda number=number: use(number)) for number in range(4)]
+        assert [os.waitpid(child, 0)[1] for child in forked] == [0] * 4
+        with closing(open_index(load_settings(data_dir=tmp_path, index_url=database_url))) as index:
+            assert len(pages(index, 10)) == 4
+
+    @_FORKS
     def test_a_forked_process_and_threads_write_at_once(self, index):
         index.add([alert(0)])
-        child = os.fork()
-        if child == 0:
-            try:
-                index.add(alert(number) for number in range(1000, 1100))
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
+        child = fork(lambda: index.add(alert(number) for number in range(1000, 1100)))
         with ThreadPoolExecutor(4) as pool:
             new = list(pool.map(index.add, [[alert(number) for number in range(200)]] * 4))
         assert os.waitpid(child, 0)[1] == 0

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
+import duckdb
+import pyarrow.dataset
 import pytest
 import requests
 from confluent_kafka import Producer
@@ -19,9 +21,10 @@ from stamp_service.demo import demo_alerts
 from stamp_service.index import open_index
 from stamp_service.packets import recognise
 from stamp_service.settings import Settings, load_settings
-from stamp_service.stores import import_schema, open_schemas, open_stores
+from stamp_service.stores import import_schema, open_packed, open_schemas, open_stores
 from stamp_service.surveys import load_surveys
 from tests.integration.services.archiving import Archiving
+from tests.integration.services.bigquery import PROJECT, running_bigquery
 from tests.integration.services.gate import Gate
 from tests.integration.services.kafka import free_port
 from tests.integration.services.service import running_service
@@ -146,6 +149,37 @@ def test_killed_between_any_two_stages(archiving, made, packed):
         wait_until(lambda: archive.acknowledged() == len(made) + 1, "all are acknowledged")
     assert_archived(settings_of(archive, packed_surveys=("ztf",) if packed else ()), made)
     assert list(letters_of(archive)) == [len(made)]
+
+
+def test_packs_tables_and_lakes_get_each_alert_once(archiving, made):
+    with running_bigquery() as warehouse:
+        archive = archiving(
+            STAMP_ARCHIVE_ALSO="packed,duckdb,bigquery,lake",
+            STAMP_BIGQUERY_PROJECT=PROJECT,
+            STAMP_BIGQUERY_URL=warehouse.url,
+            CONSUME_MESSAGES="60",
+        )
+        archive.kafka.produce(archive.topic, [*made.values(), b"poison", *made.values()])
+        for stage in ("duckdb", "lake"):
+            with archive.running(dies_after=stage) as process:
+                assert process.wait(40) == -signal.SIGKILL
+        assert archive.acknowledged() == 0
+        with archive.running():
+            wait_until(lambda: archive.acknowledged() == 2 * len(made) + 1, "all are acknowledged")
+            # Between batches others can read the file.
+            with duckdb.connect(archive.data_dir / "stamps.duckdb", read_only=True) as tables:
+                in_tables = [alert_id for (alert_id,) in tables.sql("SELECT candid FROM ztf").fetchall()]
+        rows = warehouse.rows("ztf").values()
+    assert_archived(settings_of(archive), made)
+    assert list(letters_of(archive)) == [len(made)]
+    expected = sorted(int(alert_id) for _, alert_id in made)
+    lake = pyarrow.dataset.dataset(archive.data_dir / "lake" / "ztf", partitioning="hive")
+    assert sorted(in_tables) == expected
+    assert sorted(row["candid"] for row in rows) == expected
+    assert sorted(lake.to_table(["candid"])["candid"].to_pylist()) == expected
+    surveys = load_surveys()
+    with closing(open_packed(settings_of(archive), surveys)) as packed:
+        assert dict(packed.alerts(surveys["ztf"])) == {alert_id: data for (_, alert_id), data in made.items()}
 
 
 def test_killed_at_random_moments_while_another_joins(archiving, made):

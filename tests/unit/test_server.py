@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import SecretStr
 
 from stamp_service.demo import demo_alerts
 from stamp_service.errors import ConfigurationError
+from stamp_service.index import open_index
 from stamp_service.server import bind_address, fill_local_store, local_surveys, prepare_metrics_dir, welcome
 from stamp_service.settings import Settings
 from stamp_service.stores import open_local
@@ -29,6 +31,20 @@ def test_an_empty_store_is_filled_once(settings, surveys):
     assert fill_local_store(settings, surveys) == 51
     assert fill_local_store(settings, surveys) == 0
     assert (settings.data_dir / "schemas" / "lsst.v9_0.alert.avsc").is_file()
+
+
+def test_what_it_is_filled_with_is_in_the_index(settings, surveys):
+    fill_local_store(settings, surveys)
+    index = open_index(settings)
+    assert {name: len(index.search(name, limit=100).alerts) for name in surveys} == dict.fromkeys(surveys, 17)
+    index.close()
+
+
+def test_an_index_that_is_away_keeps_it_from_nothing(settings, surveys, caplog):
+    away = settings.model_copy(update={"index_url": SecretStr("sqlite:////nowhere/index.sqlite")})
+    assert fill_local_store(away, surveys) == 51
+    assert fill_local_store(away, surveys) == 0
+    assert "stamp-service index rebuild" in caplog.text
 
 
 def test_a_store_with_something_in_it_is_left_alone(settings, surveys):

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import socket
+import time
 
 import pytest
 from openapi_spec_validator import validate
@@ -17,7 +19,27 @@ def test_live(client):
 def test_ready(client):
     answer = client.get("/v1/health/ready")
     assert answer.status_code == 200
-    assert answer.json == {"status": "ok", "stores": {"local": "ok"}}
+    assert answer.json == {"status": "ok", "stores": {"local": "ok"}, "index": "ok"}
+
+
+def test_ready_though_the_index_is_away(make_app):
+    client = make_app(filled=False, index_url="sqlite:////nowhere/index.sqlite").test_client()
+    answer = client.get("/v1/health/ready")
+    assert answer.status_code == 200
+    assert answer.json["status"] == "degraded"
+    assert answer.json["index"] == "the index could not be asked"
+
+
+def test_ready_though_the_index_hangs(make_app):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://somebody@127.0.0.1:{silent.getsockname()[1]}/index"
+        client = make_app(filled=False, index_url=url, index_timeout_s=2).test_client()
+        started_s = time.monotonic()
+        for _ in range(2):
+            answer = client.get("/v1/health/ready")
+            assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+        # The first question is still open, and there is no second.
+        assert time.monotonic() - started_s < 4
 
 
 def test_not_ready_while_a_store_is_away(make_app):

@@ -290,6 +290,26 @@ class PackedStore:
         """
         return self._process().archive(survey.name).alert_ids()
 
+    def listed(self, survey: Survey) -> Iterator[tuple[str, str | None]]:
+        """Name the alerts that this machine packed; see `ListedStore`.
+
+        Parameters
+        ----------
+        survey : Survey
+            The survey.
+
+        Returns
+        -------
+        iterator of tuple of str and None
+            Alert ids.
+
+        Raises
+        ------
+        StoreUnavailable
+            If spool or index cannot be read.
+        """
+        return ((alert_id, None) for alert_id in self.alert_ids(survey))
+
     def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
         """Go through all packets that this machine packed, in no particular order.
 

@@ -29,15 +29,8 @@ def upgrade() -> None:
     op.create_index("alerts_object", "alerts", ["survey", "object_id", "time_mjd", "alert_id"])
     op.create_index("alerts_time", "alerts", ["survey", "time_mjd", "alert_id"])
     op.create_index("alerts_cell", "alerts", ["survey", "cell"])
-    op.create_table(
-        "rebuilds",
-        sa.Column("survey", _TEXT, primary_key=True),
-        sa.Column("store", _TEXT, primary_key=True),
-        sa.Column("mark", _TEXT, nullable=False),
-    )
 
 
 def downgrade() -> None:
     """Drop the tables; a rebuild brings the rows back."""
-    op.drop_table("rebuilds")
     op.drop_table("alerts")
