@@ -72,7 +72,7 @@ def turn_north(levels: Levels, header: Mapping[str, HeaderValue], survey: Survey
             directions = _from_wcs(header, levels.shape)
     if directions is None and source not in ("wcs", "none"):
         # An ATLAS header has both, and its PA is that of the whole exposure: up to degrees off at a chip's edge.
-        directions = _from_angle(header.get(source), row0=survey.orientation.row0)
+        directions = from_angle(header.get(source), row0=survey.orientation.row0)
     if directions is None:
         card = "position angle" if source in ("wcs", "none") else f"{source} card"
         raise RequestError(
@@ -82,10 +82,22 @@ def turn_north(levels: Levels, header: Mapping[str, HeaderValue], survey: Survey
     return _resample(levels, *directions, max_pixels=max_pixels)
 
 
-def _from_angle(angle_deg: HeaderValue, row0: str) -> tuple[Direction, Direction] | None:
+def from_angle(angle_deg: HeaderValue, row0: str) -> tuple[Direction, Direction] | None:
     """Find north and west from the position angle of the picture's vertical, from north through east.
 
     Checked against ATLAS: in every header at hand `PA` is that of the rows' axis by the CD matrix.
+
+    Parameters
+    ----------
+    angle_deg : object
+        The value of a card.
+    row0 : str
+        Where the survey shows row 0.
+
+    Returns
+    -------
+    tuple or None
+        Unit vectors in pixels (x, y) on the stamp; None if that is no angle.
     """
     angle = radians(as_number(angle_deg))
     if isnan(angle):

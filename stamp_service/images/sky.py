@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stamp_service.images.headers import HeaderValue
-from stamp_service.images.orientation import as_number, cd_matrix, is_gnomonic
+from stamp_service.images.orientation import as_number, cd_matrix, from_angle, is_gnomonic
 from stamp_service.surveys import Survey
 
 # How far a projection without distortions may be off the alert's own position to be moved there.
@@ -79,6 +79,8 @@ def find_tangent(
     """
     if survey.orientation.north == "none" or not is_gnomonic(header):
         return None
+    if "CRVAL1" not in header:
+        return _from_card(header, survey, position)
     ny, nx = shape
     with np.errstate(all="ignore"):  # absurd numbers come out as no finite matrix
         matrix = cd_matrix(header)
@@ -94,6 +96,16 @@ def find_tangent(
         centre = position
     (a, b), (c, d) = local.tolist()
     return Tangent(centre[0] % 360, centre[1], ((a, b), (c, d)))
+
+
+def _from_card(header: Mapping[str, HeaderValue], survey: Survey, position: Position | None) -> Tangent | None:
+    """Find it from a position angle and the survey's pixel scale; the alert is at the centre."""
+    found = from_angle(header.get(survey.orientation.north), survey.orientation.row0)
+    if found is None or position is None or survey.pixel_scale_arcsec is None:
+        return None
+    scale = survey.pixel_scale_arcsec / 3600
+    (north_x, north_y), (west_x, west_y) = found
+    return Tangent(*position, ((-west_x * scale, -west_y * scale), (north_x * scale, north_y * scale)))
 
 
 def deproject(reference: Sequence[float], offset_deg: NDArray[np.float64]) -> Position:

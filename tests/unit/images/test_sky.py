@@ -98,3 +98,15 @@ def test_a_header_that_does_not_say_gives_nothing(surveys, header):
 
 def test_ztf_does_not_say(surveys):
     assert find_tangent(header_of(made(10, 10, 0, 20)), SHAPE, surveys["ztf"]) is None
+
+
+def test_a_position_angle_and_the_surveys_scale_do_where_there_is_no_projection(surveys):
+    tangent = find_tangent({"PA": 30.0}, SHAPE, surveys["atlas"], (10.0, 20.0))
+    assert (tangent.ra_deg, tangent.dec_deg) == (10.0, 20.0)
+    assert tangent.scale_arcsec == pytest.approx(1.86)
+    north, west = tangent.directions()
+    # North is 30 degrees to the right of the rows' axis, whose row 0 is at the bottom; west is a quarter turn on.
+    assert north == pytest.approx((0.5, np.sqrt(0.75)))
+    assert west == pytest.approx((np.sqrt(0.75), -0.5))
+    assert find_tangent({"PA": 30.0}, SHAPE, surveys["atlas"]) is None
+    assert find_tangent({"PA": "x"}, SHAPE, surveys["atlas"], (10.0, 20.0)) is None
