@@ -73,6 +73,10 @@ class Archiving:
         }
         return inherited | own | self.settings
 
+    def logs(self) -> list[Path]:
+        """Name the files that they have logged to, one each."""
+        return sorted(self.data_dir.parent.glob("step-*.log"))
+
     def acknowledged(self) -> int:
         """Count the messages that are acknowledged."""
         return self.kafka.committed(self.group, self.topic, self.partitions)
