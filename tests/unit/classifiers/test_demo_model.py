@@ -60,7 +60,7 @@ def test_it_knows_synthetic_alerts_that_it_has_not_seen(unseen):
 
 def test_training_learns_and_is_reproducible():
     stamps, labels = training.labelled_stamps(seed=5, objects=10)
-    networks = [training.train(stamps, labels, steps=60) for _ in range(2)]
-    assert np.mean(networks[0].ask(stamps)[1].argmax(axis=1) == labels) > 0.8
+    networks = [training.train(stamps, labels, steps=25) for _ in range(2)]
+    assert np.mean(networks[0].ask(stamps)[1].argmax(axis=1) == labels) > 0.6
     digests = {hashlib.sha256(network.graph()).hexdigest() for network in networks}
     assert len(digests) == 1
