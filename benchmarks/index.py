@@ -131,17 +131,21 @@ def questions(index: AlertIndex, sky: Sky) -> Iterator[tuple[str, int, Callable[
 
 
 @contextmanager
-def sqlite(folder: Path, size: int) -> Iterator[tuple[str, Callable[[], int]]]:
-    file = folder / f"{size}.sqlite"
+def sqlite(file: Path) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Have a database; gives its address, and how to find out how large it is."""
+
+    def files() -> list[Path]:
+        return list(file.parent.glob(f"{file.name}*"))
+
     try:
-        yield f"sqlite:///{file}", lambda: sum(path.stat().st_size for path in folder.glob(f"{file.name}*"))
+        yield f"sqlite:///{file}", lambda: sum(path.stat().st_size for path in files())
     finally:
-        for path in folder.glob(f"{file.name}*"):
+        for path in files():
             path.unlink()
 
 
 @contextmanager
-def postgresql(folder: Path, size: int) -> Iterator[tuple[str, Callable[[], int]]]:
+def postgresql() -> Iterator[tuple[str, Callable[[], int]]]:
     with running_postgres(**OPTIONS) as server, server.database() as url:
 
         def size_bytes() -> int:
@@ -154,7 +158,7 @@ def postgresql(folder: Path, size: int) -> Iterator[tuple[str, Callable[[], int]
 
 def measure(name: str, size: int, folder: Path) -> None:
     sky = Sky(size)
-    with {"sqlite": sqlite, "postgresql": postgresql}[name](folder, size) as (url, size_bytes):
+    with sqlite(folder / f"{size}.sqlite") if name == "sqlite" else postgresql() as (url, size_bytes):
         settings = load_settings(data_dir=folder, index_url=url, index_timeout_s=600)
         with closing(open_index(settings)) as index:
             index.check()
