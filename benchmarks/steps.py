@@ -15,14 +15,12 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from threading import Event
 
 from confluent_kafka import Consumer
 
-from stamp_service.demo import demo_alerts
+from benchmarks.synthetic import many_alerts
 from stamp_service.settings import Settings, load_settings
 from stamp_service.steps import StepMetrics, open_archive_step, run_step
 from stamp_service.steps.connecting import consumer_options
@@ -31,24 +29,6 @@ from tests.integration.services.kafka import running_kafka
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("bare", "packed", "files")
-
-
-def varint(value: int) -> bytes:
-    """Write a positive number as AVRO does."""
-    value <<= 1
-    written = bytearray()
-    while value >= 0x80:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*written, value])
-
-
-def many_alerts(count: int) -> Iterator[bytes]:
-    """Give the same packets other ids; they keep their length."""
-    known = [(int(alert.alert_id), alert.packet) for alert in islice(demo_alerts("ztf", objects=40), 100)]
-    for number in range(count):
-        alert_id, packet = known[number % len(known)]
-        yield packet.replace(varint(alert_id), varint(alert_id + 10**9 * (number // len(known))))
 
 
 class Stopwatch(StepMetrics):
@@ -135,7 +115,7 @@ def main() -> None:
         return
     with running_kafka() as kafka:
         topic = kafka.create_topic()
-        kafka.produce(topic, many_alerts(args.alerts))
+        kafka.produce(topic, (packet for _, packet in many_alerts(args.alerts)))
         for number in range(args.rounds):
             for way in args.ways:
                 found = measure(way, kafka.server, topic, args)

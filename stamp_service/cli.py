@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from stamp_service import __version__
 from stamp_service.cli_archive import archive
-from stamp_service.cli_classifiers import classifier
+from stamp_service.cli_classifiers import classifier, classify
 from stamp_service.cli_index import index
 from stamp_service.cli_ingest import ingest_alerts
 from stamp_service.cli_lake import lake
@@ -77,6 +77,7 @@ def main() -> None:
 
 main.add_command(archive)
 main.add_command(classifier)
+main.add_command(classify)
 main.add_command(index)
 main.add_command(ingest_alerts)
 main.add_command(lake)

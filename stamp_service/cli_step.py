@@ -57,6 +57,28 @@ def stamp_classifier() -> None:
     _run(job, settings, metrics, transactional=True)
 
 
+@step.command("early-classification")
+def early_classification() -> None:
+    """Classify the alerts of ZTF, and write the class probabilities of each object into a database, once.
+
+    MODEL_NAME names the model, and DB_HOST the PostgreSQL; without one, a file in the data folder is written. A
+    message that is no alert, and an alert that cannot be classified, goes to the topic of dead letters. Whatever
+    is unavailable is waited for.
+    """
+    from stamp_service.steps import (  # noqa: PLC0415 - as above
+        EarlyClassificationStep,
+        StepMetrics,
+        open_early_classification_step,
+    )
+
+    settings = load_settings()
+    surveys = load_surveys(settings.surveys_dir)
+    configure_logging(settings.log_level)
+    metrics = StepMetrics(EarlyClassificationStep.name)
+    job = open_early_classification_step(settings, surveys, metrics.registry)
+    _run(job, settings, metrics, transactional=job.sends_results)
+
+
 def _run(
     job: "Step[T]", settings: Settings, metrics: "StepMetrics | None" = None, *, transactional: bool = False
 ) -> None:

@@ -1,17 +1,13 @@
 """Where the archive step keeps alerts: stores and the index."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stamp_service.errors import StampServiceError, StoreUnavailable
 from stamp_service.index import AlertIndex, IndexedAlert
 from stamp_service.packets import Alert
 from stamp_service.steps.messages import Item, Refusal
-from stamp_service.stores import PackedAlert, PackedStore, Store
-
-# Stores answer slowly (a disk flushes, a bucket is far away), so several packets are on their way at once.
-_THREADS = 16
+from stamp_service.stores import Store
+from stamp_service.stores.bulk import put_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,6 @@ class StoreSink:
     def __init__(self, stores: Mapping[str, Store], name: str = "store") -> None:
         self.name = name
         self._stores = stores
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
 
     def write(self, items: Sequence[Item[Archived]]) -> Sequence[Refusal]:
         """Put packets.
@@ -69,48 +64,21 @@ class StoreSink:
             store = self._stores.get(item.value.alert.survey.name)
             if store is not None:
                 by_store.setdefault(id(store), (store, []))[1].append(item)
-        return [refusal for store, own in by_store.values() for refusal in self._put(store, own)]
-
-    def _put(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
-        if not isinstance(store, PackedStore):
-            return self._put_each(store, items)
-        alerts = [item.value.alert for item in items]
-        put = store.put_each(
-            [PackedAlert(one.survey, one.alert_id, one.packet.data, one.packet) for one in alerts]
-        )
-        outcomes = zip(items, put, strict=True)
-        return [
-            Refusal(item.message, str(error)) for item, error in outcomes if isinstance(error, StampServiceError)
-        ]
-
-    def _put_each(self, store: Store, items: Sequence[Item[Archived]]) -> Iterable[Refusal]:
-        under_way = [self._pool.submit(_put_one, store, item) for item in items]
-        done, not_done = wait(under_way, return_when=FIRST_EXCEPTION)
-        if not_done:  # the store is away: what has not been started would only wait for it as well
-            _cancel(not_done)
-        outcomes = [future.result() for future in sorted(done, key=lambda future: future.exception() is None)]
-        return [refusal for refusal in outcomes if refusal is not None]
+        return [refusal for store, own in by_store.values() for refusal in _put(store, own)]
 
     def close(self) -> None:
         """Close the stores."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
         for store in {id(store): store for store in self._stores.values()}.values():
             store.close()
 
 
-def _cancel(futures: "Iterable[Future[Refusal | None]]") -> None:
-    wait([future for future in futures if not future.cancel()])
-
-
-def _put_one(store: Store, item: Item[Archived]) -> Refusal | None:
-    alert = item.value.alert
-    try:
-        store.put(alert.survey, alert.alert_id, alert.packet.data, alert.object_id)
-    except StoreUnavailable:
-        raise
-    except StampServiceError as error:
-        return Refusal(item.message, str(error))
-    return None
+def _put(store: Store, items: Sequence[Item[Archived]]) -> list[Refusal]:
+    outcomes = put_each(store, [item.value.alert for item in items])
+    return [
+        Refusal(item.message, str(outcome))
+        for item, outcome in zip(items, outcomes, strict=True)
+        if not isinstance(outcome, bool)
+    ]
 
 
 class IndexSink:

@@ -84,6 +84,7 @@ def consumer_options(settings: Settings) -> Options:
         "queued.max.messages.kbytes": _FETCHED_AHEAD_KIB,
         "check.crcs": True,
         **_sasl(
+            "CONSUMER",
             settings.consumer_username,
             settings.consumer_password,
             settings.consumer_security_protocol,
@@ -125,6 +126,7 @@ def producer_options(settings: Settings, server: str | None = None, *, transacti
         }
     else:
         connection = {"bootstrap.servers": settings.producer_server} | _sasl(
+            "PRODUCER",
             settings.producer_username,
             settings.producer_password,
             settings.producer_security_protocol,
@@ -169,9 +171,11 @@ def writes_where_it_reads(settings: Settings) -> bool:
     return settings.producer_server is None or same_brokers(settings.producer_server, settings.consumer_server)
 
 
-def _sasl(username: str | None, password: SecretStr | None, protocol: str, mechanism: str) -> Options:
-    if username is None or password is None:
+def _sasl(side: str, username: str | None, password: SecretStr | None, protocol: str, mechanism: str) -> Options:
+    if username is None and password is None:
         return {}
+    if username is None or password is None:
+        raise ConfigurationError(f"of {side}_USERNAME and {side}_PASSWORD only one is set")
     return {
         "security.protocol": protocol,
         "sasl.mechanism": mechanism,

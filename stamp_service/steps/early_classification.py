@@ -4,12 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from prometheus_client import CollectorRegistry
+
 from stamp_service import __version__
 from stamp_service.classifiers import Classifier, open_models
 from stamp_service.errors import ConfigurationError, PacketCorrupt, RequestError
 from stamp_service.packets import Alert, SchemaLookup, recognise
 from stamp_service.probabilities import NewObject, StepEntry, open_probabilities
 from stamp_service.settings import Settings
+from stamp_service.steps.classifier_metrics import ClassifierMetrics
 from stamp_service.steps.connecting import check_client, producer_options
 from stamp_service.steps.early_outputs import EarlyClassification, EarlyResults, ProbabilitySink
 from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
@@ -44,6 +47,8 @@ class EarlyClassificationStep:
         Where schemas of wire-format packets come from.
     max_packet_bytes : int
         Most bytes of a packet, as it came and after each decompression.
+    metrics : ClassifierMetrics
+        Who counts.
 
     Attributes
     ----------
@@ -62,6 +67,7 @@ class EarlyClassificationStep:
         results: EarlyResults | None,
         schemas: SchemaLookup | None,
         max_packet_bytes: int,
+        metrics: ClassifierMetrics,
     ) -> None:
         self.sinks = (sink,)
         self.sends_results = results is not None
@@ -70,6 +76,7 @@ class EarlyClassificationStep:
         self._results = results
         self._schemas = schemas
         self._max_packet_bytes = max_packet_bytes
+        self._metrics = metrics
 
     def process(self, messages: Sequence[Message]) -> Processed[EarlyClassification]:
         """Classify alerts.
@@ -98,16 +105,18 @@ class EarlyClassificationStep:
         refused = list(read.refused)
         for (message, alert, found), answer in zip(alerts, answers, strict=True):
             if answer.probabilities is None and answer.rule is None:
-                refused.append(Refusal(message, answer.reason or "the model gave no probabilities"))
+                refused.append(Refusal(message, answer.reason or "the model gives no probabilities"))
             else:
                 items.append(Item(message, EarlyClassification(int(alert.alert_id), found, answer)))
+        best = [item.value.classification.best() for item in items]
+        left_out = {"other_survey": len(read.items) - len(alerts), "rule": best.count(None)}
+        self._metrics.count([name for name, _ in filter(None, best)], left_out)
         return Processed(items, refused)
 
     def _read(self, data: bytes) -> tuple[Alert, NewObject] | None:
         alert = recognise(self._surveys, data, self._schemas, self._max_packet_bytes)
         if alert.survey.name != self._classifier.survey:
             return None
-        alert.packet.check()
         return alert, _object_of(alert)
 
     def outputs(self, items: Sequence[Item[EarlyClassification]]) -> Iterable[Output]:
@@ -135,9 +144,10 @@ class EarlyClassificationStep:
 
 
 def _object_of(alert: Alert) -> NewObject:
-    """Read what an alert of ZTF says of its object, and refuse what no database takes."""
+    """Read what an alert of ZTF says of its object, and refuse damaged packets and what no database takes."""
     names = ("ndethist", "ncovhist", "jdstarthist", "jdendhist", "jd", "ra", "dec")
-    values = dict(zip(names, alert.values(*((f"candidate.{name}",) for name in names)), strict=True))
+    found = alert.packet.get_many([(f"candidate.{name}",) for name in names], whole=True)
+    values = dict(zip(names, found, strict=True))
 
     def number(name: str) -> float:
         value = values[name]
@@ -168,7 +178,9 @@ def _object_of(alert: Alert) -> NewObject:
     )
 
 
-def open_early_classification_step(settings: Settings, surveys: Surveys) -> EarlyClassificationStep:
+def open_early_classification_step(
+    settings: Settings, surveys: Surveys, registry: CollectorRegistry | None = None
+) -> EarlyClassificationStep:
     """Make the early classification step.
 
     Parameters
@@ -177,6 +189,8 @@ def open_early_classification_step(settings: Settings, surveys: Surveys) -> Earl
         Which model, which database, and where results are sent to.
     surveys : Surveys
         The surveys that packets may be of.
+    registry : CollectorRegistry, optional
+        Where its counters are shown.
 
     Returns
     -------
@@ -208,6 +222,7 @@ def open_early_classification_step(settings: Settings, surveys: Surveys) -> Earl
         results=_open_results(settings, classifier),
         schemas=open_schemas(settings),
         max_packet_bytes=settings.max_packet_bytes,
+        metrics=ClassifierMetrics(EarlyClassificationStep.name, registry or CollectorRegistry()),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from stamp_service.errors import ConfigurationError
 from stamp_service.steps.connecting import Options, Seldom, client_log, make_client
 from stamp_service.steps.messages import Message
 from stamp_service.steps.observing import Observer
@@ -66,6 +67,7 @@ class Intake:
         self._early: list[Message] = []
         self._done: dict[Partition, int] = {}
         self._is_paused = False
+        self._has_joined = False
         self._subscribed: Sequence[str] = ()
         self._seldom = Seldom()
         own = {"error_cb": self._note, "stats_cb": self._tell_lags}
@@ -232,6 +234,7 @@ class Intake:
                 log.warning("the offset of %s could not be committed: %s", partition.topic, partition.error)
 
     def _take(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
+        self._has_joined = True
         for partition in partitions:
             self._tenures[partition.topic, partition.partition] = next(self._new_tenure)
         consumer.assign(partitions)
@@ -250,10 +253,15 @@ class Intake:
 
     def _note(self, error: "KafkaError") -> None:
         """Log what went wrong, not every time. The client itself tries again."""
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
+        from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - an extra
 
         if error.fatal():
             raise KafkaException(error)
+        if error.code() == KafkaError._AUTHENTICATION and not self._has_joined:
+            # Later on this may pass, such as while a broker starts. At the beginning it is the settings.
+            raise ConfigurationError(
+                "Kafka refuses who asks: see CONSUMER_USERNAME, CONSUMER_PASSWORD and CONSUMER_SASL_MECHANISM"
+            )
         if self._seldom.allows(error.name()):
             log.warning("Kafka: %s", error.str())
 

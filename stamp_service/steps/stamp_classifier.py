@@ -1,11 +1,10 @@
 """The stamp classifier step: alerts in, class probabilities of objects out, as ALeRCE's pipeline wants them."""
 
-from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from stamp_service.classifiers import Classifier, open_models
 from stamp_service.errors import ConfigurationError, RequestError
@@ -20,6 +19,7 @@ from stamp_service.steps.classification_outputs import (
     write_metrics,
     write_results,
 )
+from stamp_service.steps.classifier_metrics import ClassifierMetrics
 from stamp_service.steps.connecting import check_client, producer_options, same_brokers
 from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
 from stamp_service.steps.outbox import Outbox
@@ -29,43 +29,6 @@ from stamp_service.steps.step import Sink
 from stamp_service.steps.stream_alerts import StreamAlert, read_alert
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import Surveys
-
-
-class ClassifierMetrics:
-    """What Prometheus sees of a classifying step, besides what it sees of every step.
-
-    Parameters
-    ----------
-    step : str
-        The step's name, a label of all of them.
-    registry : CollectorRegistry
-        Where they are shown.
-    """
-
-    def __init__(self, step: str, registry: CollectorRegistry) -> None:
-        self._step = step
-        classes = ["step", "class"]
-        self._objects = Counter(
-            "stamp_step_objects", "Objects, by their most probable class", classes, registry=registry
-        )
-        self._left_out = Counter(
-            "stamp_step_left_out", "Alerts that nothing is sent on of", ["step", "reason"], registry=registry
-        )
-
-    def count(self, objects: Iterable[Classified], left_out: Mapping[str, int]) -> None:
-        """Count what became of a batch.
-
-        Parameters
-        ----------
-        objects : iterable of Classified
-            What was classified.
-        left_out : mapping of str to int
-            Alerts that nothing is sent on of and that are no dead letters, by the reason.
-        """
-        for name, count in Tally(found.best for found in objects).items():
-            self._objects.labels(self._step, name).inc(count)
-        for reason, count in left_out.items():
-            self._left_out.labels(self._step, reason).inc(count)
 
 
 class StampClassifierStep:
@@ -160,7 +123,7 @@ class StampClassifierStep:
             "later": wanted - len(earliest),
             "rule": len(earliest) - len(objects) - len(refused),
         }
-        self._metrics.count(objects.values(), left_out)
+        self._metrics.count((found.best for found in objects.values()), left_out)
         items = [
             Item(item.message, objects.get(place)) for place, item in enumerate(read.items) if place not in refused
         ]

@@ -24,6 +24,7 @@ from stamp_service.web import (
     lists,
     logs,
     operations,
+    probabilities,
     v1,
     viewer,
     xmatch,
@@ -107,7 +108,20 @@ def _add_routes(app: Flask, settings: Settings, *, writable: bool) -> None:
     errors.install(app, _SHAPES)
     xmatch.install(app, settings)
     classification.install(app, settings)
-    for module in (v1, colormaps, lists, xmatch, classification, batch, alerce, alertdb, fink, operations):
+    probabilities.install(app, settings)
+    for module in (
+        v1,
+        colormaps,
+        lists,
+        probabilities,
+        xmatch,
+        classification,
+        batch,
+        alerce,
+        alertdb,
+        fink,
+        operations,
+    ):
         app.register_blueprint(module.blueprint)
     app.register_blueprint(classification.posting)
     viewer.install(app)

@@ -106,7 +106,7 @@ def object_alerts(survey: str, object_id: str) -> Response:
     found, public = _ask(survey)
     checked = found.check_object_id(object_id)
     alerts = services().index.alerts_of(found.name, checked)
-    return _answer({"survey": found.name, "object_id": checked, "alerts": _listed(alerts)}, public=public)
+    return answer_list({"survey": found.name, "object_id": checked, "alerts": _listed(alerts)}, public=public)
 
 
 @blueprint.get("/alerts/<survey>")
@@ -131,7 +131,7 @@ def search(survey: str, query: SearchQuery) -> Response:
         after=query.after,
     )
     following = page.after and f"{request.script_root}/v1/alerts/{found.name}?{query.next_page(page.after)}"
-    return _answer({"survey": found.name, "alerts": _listed(page.alerts), "next": following}, public=public)
+    return answer_list({"survey": found.name, "alerts": _listed(page.alerts), "next": following}, public=public)
 
 
 def _ask(survey: str) -> tuple[Survey, bool]:
@@ -219,8 +219,21 @@ def describe_alert(
     }
 
 
-def _answer(body: dict[str, Any], *, public: bool) -> Response:
-    """Answer with a list that may be another one soon."""
+def answer_list(body: dict[str, Any], *, public: bool) -> Response:
+    """Answer with a list that may be another one soon.
+
+    Parameters
+    ----------
+    body : dict
+        What JSON can hold.
+    public : bool
+        Whether everybody may have it, so that shared caches may keep the answer.
+
+    Returns
+    -------
+    flask.Response
+        200 or 304.
+    """
     text = write_json(body)
     response = Response(text, mimetype="application/json")
     response.headers["Cache-Control"] = f"{'public' if public else 'private'}, max-age={_MAX_AGE_S}"

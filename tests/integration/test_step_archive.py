@@ -26,7 +26,7 @@ from stamp_service.surveys import load_surveys
 from tests.integration.services.archiving import Archiving
 from tests.integration.services.bigquery import PROJECT, running_bigquery
 from tests.integration.services.gate import Gate
-from tests.integration.services.kafka import free_port
+from tests.integration.services.kafka import PASSWORD, USER, free_port
 from tests.integration.services.service import running_service
 from tests.integration.services.waiting import wait_until
 
@@ -268,6 +268,35 @@ def test_the_disk_is_full_for_a_while(archiving, made, packed, tmp_path):
             wait_until(lambda: archive.acknowledged() == 100, "there is room again")
         assert_archived(settings_of(archive, packed_surveys=("ztf",) if packed else ()), made)
         assert letters_of(archive) == {}
+
+
+def asked_for_a_password(kafka, mechanism: str, password: str) -> dict[str, str]:
+    return {
+        "CONSUMER_SERVER": kafka.sasl_server,
+        "CONSUMER_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "CONSUMER_SASL_MECHANISM": mechanism,
+        "CONSUMER_USERNAME": USER,
+        "CONSUMER_PASSWORD": password,
+    }
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_a_broker_that_asks_for_a_password(archiving, made, kafka, mechanism):
+    archive = archiving(**asked_for_a_password(kafka, mechanism, PASSWORD))
+    archive.kafka.produce(archive.topic, [*list(made.values())[:20], b"poison"])
+    with archive.running():
+        wait_until(lambda: archive.acknowledged() == 21, "all are acknowledged")
+    assert list(letters_of(archive)) == [20]
+    assert PASSWORD not in "".join(file.read_text() for file in archive.logs())
+
+
+def test_a_wrong_password_ends_the_step(archiving, kafka):
+    archive = archiving(**asked_for_a_password(kafka, "SCRAM-SHA-512", "of-no-alert"))
+    with archive.running() as process:
+        assert process.wait(30) == 2
+    (log,) = archive.logs()
+    assert "CONSUMER_PASSWORD" in log.read_text().splitlines()[-1]
+    assert "of-no-alert" not in log.read_text()
 
 
 def test_clocks_do_not_matter(archiving, made, kafka):

@@ -318,9 +318,9 @@ class PackedStore:
         survey : Survey
             The survey.
 
-        Yields
-        ------
-        tuple of str and bytes
+        Returns
+        -------
+        iterator of tuple of str and bytes
             Alert ids and packets.
 
         Raises

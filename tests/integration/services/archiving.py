@@ -1,24 +1,34 @@
-"""The archive step in a process of its own, as it is deployed; and one that kills itself between two stages."""
+"""A step in a process of its own, as it is deployed; and one that kills itself between two stages."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stamp_service.settings import load_settings
-from stamp_service.steps import StepMetrics, open_archive_step, run_step
+from stamp_service.steps import (
+    Item,
+    Output,
+    StampClassifierStep,
+    StepMetrics,
+    open_archive_step,
+    open_stamp_classifier_step,
+    run_step,
+)
+from stamp_service.steps.classification_outputs import Classified
 from stamp_service.surveys import load_surveys
 from tests.conftest import ROOT
 from tests.integration.services.kafka import RunningKafka
 
 _COMMAND = "from stamp_service.cli import main; main()"
-_KILLED = "import sys; from tests.integration.services.archiving import run_until; run_until(sys.argv[1])"
+_KILLED = "import sys; from tests.integration.services.archiving import run_until; run_until(*sys.argv[1:])"
 # The group notices soon that a member is gone.
 _IMPATIENT = {
     "session.timeout.ms": "1500",
@@ -44,6 +54,10 @@ class Archiving:
         How many the topic has.
     settings : mapping of str to str
         Settings besides.
+    group : str
+        Their group.
+    step : str
+        What they are.
     """
 
     kafka: RunningKafka
@@ -52,6 +66,7 @@ class Archiving:
     partitions: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
     group: str = field(default_factory=lambda: f"archive-{uuid.uuid4().hex[:12]}")
+    step: str = "archive"
 
     @property
     def letters(self) -> str:
@@ -73,6 +88,10 @@ class Archiving:
         }
         return inherited | own | self.settings
 
+    def logs(self) -> list[Path]:
+        """Name the files that they have logged to, one each."""
+        return sorted(self.data_dir.parent.glob("step-*.log"))
+
     def acknowledged(self) -> int:
         """Count the messages that are acknowledged."""
         return self.kafka.committed(self.group, self.topic, self.partitions)
@@ -80,7 +99,7 @@ class Archiving:
     @contextmanager
     def running(self, dies_after: str | None = None) -> Iterator["subprocess.Popen[str]"]:
         """Run a process until the block ends, or until it has finished a stage."""
-        program = [_COMMAND, "step", "archive"] if dies_after is None else [_KILLED, dies_after]
+        program = [_COMMAND, "step", self.step] if dies_after is None else [_KILLED, self.step, dies_after]
         with (self.data_dir.parent / f"step-{uuid.uuid4().hex[:6]}.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", *program],
@@ -106,8 +125,8 @@ class Archiving:
 class _Fatal(StepMetrics):
     """Kills the process as soon as a stage is done with messages."""
 
-    def __init__(self, stage: str) -> None:
-        super().__init__("archive")
+    def __init__(self, step: str, stage: str) -> None:
+        super().__init__(step)
         self._fatal = stage
         self._has_messages = False
 
@@ -121,7 +140,33 @@ class _Fatal(StepMetrics):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_until(stage: str) -> None:
-    """Archive until a stage is done with messages, and die."""
-    settings = load_settings()
-    run_step(open_archive_step(settings, load_surveys()), settings, observer=_Fatal(stage))
+class _Deadly:
+    """A message that kills the process as soon as it is its turn to be produced."""
+
+    @property
+    def topic(self) -> str:
+        time.sleep(0.5)  # those before it are on their way
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ""
+
+
+class _Interrupted(StampClassifierStep):
+    """A step that dies when its messages were produced, and before they are committed."""
+
+    def __init__(self, step: StampClassifierStep) -> None:
+        vars(self).update(vars(step))
+
+    def outputs(self, items: Sequence[Item[Classified | None]]) -> Iterable[Output]:
+        yield from super().outputs(items)
+        yield _Deadly()
+
+
+def run_until(step: str, stage: str) -> None:
+    """Work until a stage is done with messages, and die."""
+    settings, surveys, fatal = load_settings(), load_surveys(), _Fatal(step, stage)
+    if step == "archive":
+        run_step(open_archive_step(settings, surveys), settings, observer=fatal)
+        return
+    classifier = open_stamp_classifier_step(settings, surveys)
+    job = _Interrupted(classifier) if stage == "transaction" else classifier
+    run_step(job, settings, observer=fatal, transactional=True)

@@ -5,30 +5,37 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from tests.integration.services import require_service
 from tests.integration.services.maven import class_path
 
 _ARTIFACT = "org.apache.kafka:kafka_2.13:4.1.1"
 _START_S = 60
+# Who may read through `sasl_server`.
+USER, PASSWORD = "reader", "of-many-alerts"
 _PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.login.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.login.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;
 log.dirs={folder}/data
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
@@ -53,7 +60,7 @@ def free_port() -> int:
 
 
 class RunningKafka:
-    """A broker, and what tests do with one.
+    """A broker, and what tests do with one; `sasl_server` asks for a user name, and `server` does not.
 
     Parameters
     ----------
@@ -62,16 +69,26 @@ class RunningKafka:
     """
 
     def __init__(self, folder: Path) -> None:
-        port = free_port()
+        port, login_port = free_port(), free_port()
         self.server = f"127.0.0.1:{port}"
+        self.sasl_server = f"127.0.0.1:{login_port}"
         self._folder = folder
         self._java = (*_JAVA, f"-Djava.io.tmpdir={folder}", "-cp", class_path(_ARTIFACT))
         self._properties = folder / "server.properties"
-        self._properties.write_text(
-            _PROPERTIES.format(broker=port, controller=free_port(), folder=folder), encoding="ascii"
+        module = "org.apache.kafka.common.security"
+        properties = _PROPERTIES.format(
+            broker=port,
+            login=login_port,
+            controller=free_port(),
+            folder=folder,
+            module=module,
+            user=USER,
+            password=PASSWORD,
         )
+        self._properties.write_text(properties, encoding="ascii")
         cluster = ("format", "-t", "AAAAAAAAQAGAAAAAAAAAAQ", "-c", str(self._properties))
-        self._run("kafka.tools.StorageTool", *cluster).wait(_START_S)
+        scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+        self._run("kafka.tools.StorageTool", *cluster, *scram).wait(_START_S)
         self._process: subprocess.Popen[bytes] | None = None
 
     def _run(self, *program: str) -> "subprocess.Popen[bytes]":
@@ -126,6 +143,12 @@ class RunningKafka:
         for made in admin.create_topics([NewTopic(name, partitions, 1, config=options)]).values():
             made.result(20)
 
+    def option(self, topic: str, name: str) -> str:
+        """Look an option of a topic up."""
+        admin = self._admin()
+        (found,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]).values()
+        return str(found.result(20)[name].value)
+
     def produce(self, topic: str, packets: Iterable[bytes | None], partitions: int = 1) -> None:
         """Put messages into a topic, in turn into its partitions; returns once they are there."""
         producer = Producer({"bootstrap.servers": self.server, "log_level": 0, "message.max.bytes": 10_000_000})
@@ -160,18 +183,23 @@ class RunningKafka:
         finally:
             consumer.close()
 
-    def read(self, topic: str, partitions: int = 1) -> list[Message]:
-        """Read all that is in a topic now."""
-        consumer = self._consumer("reader")
+    def read(self, topic: str, partitions: int = 1, *, committed: bool = True) -> list[Message]:
+        """Read all that is in a topic now; what is not committed as well, if asked."""
+        isolation = "read_committed" if committed else "read_uncommitted"
+        consumer = self._consumer("reader", {"enable.partition.eof": True, "isolation.level": isolation})
         try:
-            asked = [TopicPartition(topic, number, 0) for number in range(partitions)]
-            ends = [consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in asked]
-            consumer.assign(asked)
+            consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
             found: list[Message] = []
+            ended = 0
             deadline = time.monotonic() + 20
-            while len(found) < sum(ends):
-                assert time.monotonic() < deadline, f"{len(found)} of {sum(ends)} messages came"
-                found += [message for message in consumer.consume(1000, 0.2) if message.error() is None]
+            while ended < partitions:
+                assert time.monotonic() < deadline, f"{len(found)} messages came, and no end"
+                for message in consumer.consume(1000, 0.2):
+                    error = message.error()
+                    if error is None:
+                        found.append(message)
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        ended += 1
             return found
         finally:
             consumer.close()
@@ -180,8 +208,8 @@ class RunningKafka:
         """Name the topics that there are."""
         return set(self._admin().list_topics(timeout=10).topics)
 
-    def _consumer(self, group: str) -> Consumer:
-        return Consumer({"bootstrap.servers": self.server, "group.id": group, "log_level": 0})
+    def _consumer(self, group: str, more: Mapping[str, object] | None = None) -> Consumer:
+        return Consumer({"bootstrap.servers": self.server, "group.id": group, "log_level": 0, **(more or {})})
 
 
 @contextmanager

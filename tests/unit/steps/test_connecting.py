@@ -38,6 +38,15 @@ def test_without_a_user_name_there_is_no_sasl(settings):
     assert not [name for name in options if name.startswith(("sasl", "security"))]
 
 
+@pytest.mark.parametrize("side", ["CONSUMER", "PRODUCER"])
+@pytest.mark.parametrize("alone", ["USERNAME", "PASSWORD"])
+def test_a_user_name_without_password_is_no_setting(settings, side, alone):
+    loaded = settings(**READING, PRODUCER_SERVER="b:2", **{f"{side}_{alone}": "s3cret"})
+    with pytest.raises(ConfigurationError, match=f"{side}_USERNAME and {side}_PASSWORD") as caught:
+        (consumer_options if side == "CONSUMER" else producer_options)(loaded)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_offsets_are_never_committed_by_the_client_itself(settings):
     options = consumer_options(settings(**READING))
     assert options["enable.auto.commit"] is False
