@@ -13,17 +13,9 @@ from stamp_service.surveys import Survey, Surveys
 
 LONGEST_TEXT = 200
 _DEFAULT_RADIUS_ARCSEC = 5.0
-_UNITS_ARCSEC = {
-    "": 1.0,
-    '"': 1.0,
-    "″": 1.0,
-    "arcsec": 1.0,
-    "'": 60.0,
-    "′": 60.0,
-    "arcmin": 60.0,
-    "deg": 3600.0,
-    "°": 3600.0,
-}
+_UNITS_ARCSEC = {"": 1.0, '"': 1.0, "arcsec": 1.0, "'": 60.0, "arcmin": 60.0, "deg": 3600.0, "°": 3600.0}
+# Minutes, seconds and the minus sign as books have them.
+_TYPED = str.maketrans({"\u2032": "'", "\u2033": '"', "\u2019": "'", "\u201d": '"', "\u2212": "-"})
 _LARGEST_ARCSEC = 180 * 3600.0
 _NUMBER = r"\d+(?:\.\d*)?"
 # Two decimal numbers: degrees.
