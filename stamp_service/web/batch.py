@@ -14,9 +14,9 @@ import orjson
 from flask import Blueprint, Response
 from pydantic import BaseModel, Field
 
-from stamp_service.errors import StampServiceError
+from stamp_service.errors import RequestError, StampServiceError
 from stamp_service.images import Tile, add_text, draw_contact_sheet
-from stamp_service.surveys import Kind
+from stamp_service.surveys import KINDS, Kind
 from stamp_service.surveys.definition import MAX_ID_LENGTH
 from stamp_service.web.answers import Question, ask
 from stamp_service.web.errors import failure_of
@@ -29,6 +29,9 @@ blueprint = Blueprint("batch", __name__, url_prefix="/v1")
 T = TypeVar("T")
 
 MOST_STAMPS = 1000
+_MOST_ROWS = 100
+_DAY_S, _MINUTE_S = 24 * 3600, 60
+_ANY_KIND = f"({'|'.join(KINDS)})"
 # Stamps are fetched this many at a time, and at most twice as many wait in memory to be sent.
 _FETCHERS = 8
 
@@ -125,6 +128,72 @@ def many_stamps() -> Response:
     jobs = [_job(batch, item) for item in batch.stamps]
     response = _ANSWERS[batch.output](here, batch, jobs)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class SheetQuery(StyleQuery):
+    """Which stamps a contact sheet shows, and how."""
+
+    alerts: str = Field(
+        min_length=3,
+        max_length=3000,
+        description="Up to 100 alerts, `survey/alert_id` each, with commas between them; a row of the sheet each.",
+    )
+    kinds: str = Field(
+        "science,template,difference",
+        pattern=f"^{_ANY_KIND}(,{_ANY_KIND}){{0,2}}$",
+        description="The kinds of a row, with commas between them.",
+    )
+    tile: int = Field(126, ge=16, le=512, description="Side of a stamp, in pixels.")
+
+    def batch(self) -> BatchRequest:
+        """Ask for the same as a batch.
+
+        Returns
+        -------
+        BatchRequest
+            The stamps, row by row.
+
+        Raises
+        ------
+        RequestError
+            If `alerts` is no list of alerts, or too long.
+        """
+        kinds = self.kinds.split(",")
+        names = [name.partition("/") for name in self.alerts.split(",")]
+        if len(names) > _MOST_ROWS or not all(survey and alert_id for survey, _, alert_id in names):
+            raise RequestError(f"alerts is not a list of up to {_MOST_ROWS} times survey/alert_id", "alerts")
+        stamps = [
+            {"survey": survey, "alert_id": alert_id, "kind": kind}
+            for survey, _, alert_id in names
+            for kind in kinds
+        ]
+        style = self.model_dump(include=set(StyleQuery.model_fields))
+        return parse(
+            BatchRequest,
+            {"stamps": stamps, "output": "sheet", "style": style, "columns": len(kinds), "tile": self.tile},
+        )
+
+
+@blueprint.get("/stamps/sheet.png")
+@describe(
+    Operation(
+        summary="A contact sheet, with a row for each alert",
+        produces={"image/png": {}},
+        query=SheetQuery,
+        failures=(400, 413),
+        secured=True,
+    )
+)
+def sheet(query: SheetQuery) -> Response:
+    """Answer with a picture; what is missing on it is an empty frame, and may come."""
+    here = services()
+    batch = query.batch()
+    jobs = [_job(batch, item) for item in batch.stamps]
+    response = _sheet(here, batch, jobs)
+    is_public = all(job.question is not None and job.question.public for job in jobs)
+    max_age_s = _MINUTE_S if response.headers["X-Sheet-Missing"] else _DAY_S
+    response.headers["Cache-Control"] = f"public, max-age={max_age_s}" if is_public else "no-store"
     return response
 
 

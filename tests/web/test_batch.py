@@ -139,3 +139,44 @@ def test_a_thousand_stamps(client, real_alerts):
     stamps = [item | {"kind": kind} for _ in range(333) for kind in ("science", "template", "difference")]
     answer = post(client, stamps, output="ndjson")
     assert len(answer.data.splitlines()) == 999
+
+
+def sheet_of(client, *alerts, **options):
+    names = ",".join(f"{alert.survey}/{alert.alert_id}" for alert in alerts)
+    return client.get("/v1/stamps/sheet.png", query_string={"alerts": names} | options)
+
+
+def test_a_sheet_by_its_address_is_the_same(client, real_alerts):
+    alerts = [real_alerts["ztf"], real_alerts["lsst"]]
+    answer = sheet_of(client, *alerts, tile=64, stretch="asinh")
+    assert (answer.status_code, answer.mimetype) == (200, "image/png")
+    assert answer.headers["Cache-Control"] == "public, max-age=86400"
+    kinds = ("science", "template", "difference")
+    stamps = [{"survey": a.survey, "alert_id": a.alert_id, "kind": kind} for a in alerts for kind in kinds]
+    posted = post(client, stamps, output="sheet", columns=3, tile=64, style={"stretch": "asinh"})
+    assert answer.data == posted.data
+    alone = sheet_of(client, *alerts, kinds="difference", tile=64)
+    assert Image.open(io.BytesIO(alone.data)).size == (64, 2 * 64 + 2)
+
+
+def test_a_sheet_with_a_gap_is_not_kept_for_long(client, real_alerts):
+    answer = sheet_of(client, real_alerts["ztf"], real_alerts["atlas"])
+    assert answer.headers["X-Sheet-Missing"] == "4"
+    assert answer.headers["Cache-Control"] == "public, max-age=60"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"alerts": "ztf"},
+        {"alerts": "ztf/1,"},
+        {"alerts": ",".join(["ztf/1"] * 101)},
+        {"alerts": "ztf/1", "kinds": "science,"},
+        {"alerts": "ztf/1", "kinds": "x"},
+        {"alerts": "ztf/1", "tile": "9"},
+        {"alerts": "ztf/1", "stretch": "x"},
+    ],
+)
+def test_a_sheet_of_nonsense_is_refused(client, query):
+    assert client.get("/v1/stamps/sheet.png", query_string=query).status_code == 400
