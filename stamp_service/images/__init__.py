@@ -1,5 +1,6 @@
 """From a cutout's bytes to a stamp, and from a stamp to a picture; pixels know nothing of HTTP."""
 
+from stamp_service.images.animation import AnimationForm, draw_animation
 from stamp_service.images.arrays import to_json, to_npy
 from stamp_service.images.colormaps import check_colormap, colormap_names, find_palette
 from stamp_service.images.compression import gunzip_cutout, gzip_cutout
@@ -27,6 +28,7 @@ __all__ = [
     "DEFAULT_TILE_PX",
     "LARGEST_SCALE",
     "LARGEST_SIZE_PX",
+    "AnimationForm",
     "Flip",
     "Kernel",
     "Orient",
@@ -40,6 +42,7 @@ __all__ = [
     "colormap_names",
     "decode_stamp",
     "default_style",
+    "draw_animation",
     "draw_contact_sheet",
     "draw_plain_png",
     "draw_png",
