@@ -103,6 +103,10 @@ def letters_of(archive: Archiving) -> Mapping[int, str]:
     return {int(header["offset"]): header["reason"].decode() for header in headers}
 
 
+def metrics_on(port: int) -> str:
+    return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+
+
 def test_every_packet_is_stored_indexed_and_served(archiving, published, shared_data):
     port = free_port()
     archive = archiving(METRICS_PORT=str(port), APP_BIND="127.0.0.1")
@@ -125,7 +129,9 @@ def test_every_packet_is_stored_indexed_and_served(archiving, published, shared_
         query = {"candid": alert_id, "survey_id": survey, "type": "science", "format": "png"}
         picture = requests.get(f"{service.url}/get_stamp", params=query, timeout=10)
         assert picture.content.startswith(b"\x89PNG")
-        metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        lag = f'stamp_step_lag_messages{{partition="0",step="archive",topic="{archive.topic}"}} 0.0'
+        wait_until(lambda: lag in metrics_on(port), "the lag is gone")
+        metrics = metrics_on(port)
         process.terminate()
         assert process.wait(10) == 0
     assert_archived(settings_of(archive), published)
@@ -133,7 +139,12 @@ def test_every_packet_is_stored_indexed_and_served(archiving, published, shared_
     assert sorted(letters) == list(range(len(stream), len(stream) + len(poison)))
     assert "a different packet" in letters[len(stream) + len(poison) - 1]
     assert f'stamp_step_messages_total{{step="archive"}} {2.0 * len(stream) + len(poison)}' in metrics
-    assert 'stamp_step_refused_total{stage="process",step="archive"}' in metrics
+    by_stage = {"process": len(poison) - 1, "store": 1}
+    for stage, count in by_stage.items():
+        assert f'stamp_step_refused_total{{stage="{stage}",step="archive"}} {float(count)}' in metrics
+    for stage in STAGES:
+        assert f'stamp_step_stage_seconds_sum{{stage="{stage}",step="archive"}}' in metrics
+    assert 'stamp_step_paused{step="archive"} 0.0' in metrics
 
 
 @pytest.mark.parametrize("packed", ["", "ztf"], ids=["files", "packed"])
