@@ -19,6 +19,7 @@ from stamp_service.steps import (
     StampClassifierStep,
     StepMetrics,
     open_archive_step,
+    open_early_classification_step,
     open_stamp_classifier_step,
     run_step,
 )
@@ -166,6 +167,9 @@ def run_until(step: str, stage: str) -> None:
     settings, surveys, fatal = load_settings(), load_surveys(), _Fatal(step, stage)
     if step == "archive":
         run_step(open_archive_step(settings, surveys), settings, observer=fatal)
+        return
+    if step == "early-classification":
+        run_step(open_early_classification_step(settings, surveys), settings, observer=fatal)
         return
     classifier = open_stamp_classifier_step(settings, surveys)
     job = _Interrupted(classifier) if stage == "transaction" else classifier
