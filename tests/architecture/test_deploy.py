@@ -46,3 +46,44 @@ def test_commands_exist(mappings):
                 assert isinstance(command, click.Group)
                 command = command.commands[word]
             assert not isinstance(command, click.Group)
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    """Read the documents of a file."""
+    (file,) = [file for file in FILES if file.name == name]
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+def test_what_is_scaled_is_there_and_reads_as_that_group():
+    containers = {
+        document["metadata"]["name"]: document["spec"]["template"]["spec"]["containers"][0]
+        for document in documents("kubernetes-classifiers.yaml")
+    }
+    scaled = documents("kubernetes-autoscaling.yaml")
+    assert len(scaled) == len(containers)
+    for document in scaled:
+        container = containers.pop(document["spec"]["scaleTargetRef"]["name"])
+        environment = {entry["name"]: entry["value"] for entry in container["env"]}
+        (trigger,) = document["spec"]["triggers"]
+        metadata = trigger["metadata"]
+        assert metadata["consumerGroup"] == environment["CONSUMER_GROUP_ID"]
+        assert metadata["bootstrapServers"] == environment["CONSUMER_SERVER"]
+        assert metadata.get("topic") == environment.get("CONSUMER_TOPICS")
+        # As the steps start with a topic that their group has not read.
+        assert metadata["offsetResetPolicy"] == "earliest"
+
+
+def test_composed_steps_can_be_multiplied():
+    (composed,) = documents("compose.yaml")
+    steps = {
+        name: service
+        for name, service in composed["services"].items()
+        if service.get("command", [])[:2] == ["stamp-service", "step"]
+    }
+    assert steps.keys() == {"archive", "early-classification", "stamp-classifier"}
+    groups = set()
+    for name, service in steps.items():
+        # A name, or a port of the host, there is only once.
+        assert not service.keys() & {"container_name", "ports"}, name
+        groups.add(service["environment"]["CONSUMER_GROUP_ID"])
+    assert len(groups) == len(steps)
