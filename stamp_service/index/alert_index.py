@@ -1,25 +1,24 @@
 """The index: one row per alert, found by object, by time and by position."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, and_, or_, select, update
+from sqlalchemy import URL, Connection, Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stamp_service.errors import ObjectNotFound, StoreUnavailable
-from stamp_service.index.cells import Cone, cells_of, covering
-from stamp_service.index.entries import IndexedAlert, bits_of, kinds_of
+from stamp_service.index.cells import Cone, cells_of
+from stamp_service.index.entries import IndexedAlert
 from stamp_service.index.migrating import migrate
-from stamp_service.index.pages import Page, Position, read_token
+from stamp_service.index.pages import Page, read_token
+from stamp_service.index.rows import entry_at, row_of
+from stamp_service.index.searching import Question, find
 from stamp_service.index.tables import alerts
 from stamp_service.remote.databases import explained, make_engine, writing
 from stamp_service.remote.processes import PerProcess
 
 _NAME = "the index"
-# Rows read at a time where positions are compared exactly after the cells.
-_CANDIDATES = 1000
 
 
 class AlertIndex:
@@ -59,7 +58,7 @@ class AlertIndex:
         if not rows:
             return 0
         cells = cells_of([(entry.ra_deg, entry.dec_deg) for _, entry in rows])
-        values = [_row(entry, cell) for (_, entry), cell in zip(rows, cells, strict=True)]
+        values = [row_of(entry, cell) for (_, entry), cell in zip(rows, cells, strict=True)]
         with explained(_NAME), writing(self._engine()).begin() as connection:
             return _upsert(connection, values)
 
@@ -136,7 +135,7 @@ class AlertIndex:
             .order_by(alerts.c.time_mjd, alerts.c.alert_id)
         )
         with self._reading() as connection:
-            found = [_entry(row) for row in connection.execute(wanted)]
+            found = [entry_at(row) for row in connection.execute(wanted)]
         if not found:
             raise ObjectNotFound(f"no alert of {survey} object {object_id} is known")
         return found
@@ -152,6 +151,9 @@ class AlertIndex:
         after: str | None = None,
     ) -> Page:
         """Search for alerts by time and position, page by page.
+
+        A page of a wide cone may have fewer alerts than its limit though there are more: looking for rare ones
+        among many ends after a while, and the next page goes on from there.
 
         Parameters
         ----------
@@ -178,25 +180,9 @@ class AlertIndex:
         StoreUnavailable, StoreTimeout
             If the database could not be asked.
         """
-        conditions = [alerts.c.survey == survey]
-        if since_mjd is not None:
-            conditions.append(alerts.c.time_mjd >= since_mjd)
-        if until_mjd is not None:
-            conditions.append(alerts.c.time_mjd < until_mjd)
-        if cone is not None:
-            conditions.append(or_(*(alerts.c.cell.between(*cells) for cells in covering(cone))))
         start = None if after is None else read_token(after)
-        last = Position(-math.inf, "")
-        found: list[IndexedAlert] = []
         with self._reading() as connection:
-            for position, entry in _walk(connection, conditions, start, limit if cone is None else _CANDIDATES):
-                if cone is not None and not _inside(cone, entry):
-                    continue
-                if len(found) == limit:
-                    return Page(found, last.token())
-                found.append(entry)
-                last = position
-        return Page(found, None)
+            return find(connection, Question(survey, since_mjd, until_mjd, cone, limit), start)
 
     def check(self) -> None:
         """Find out whether the database can be asked now.
@@ -232,39 +218,6 @@ def _open(url: URL, timeout_s: float) -> Engine:
     return engine
 
 
-def _row(entry: IndexedAlert, cell: int | None) -> dict[str, Any]:
-    return {
-        "survey": entry.survey,
-        "alert_id": entry.alert_id,
-        "object_id": entry.object_id,
-        "time_mjd": -math.inf if entry.time_mjd is None else entry.time_mjd,
-        "ra_deg": entry.ra_deg,
-        "dec_deg": entry.dec_deg,
-        "cell": cell,
-        "band": entry.band,
-        "magnitude": entry.magnitude,
-        "flux_njy": entry.flux_njy,
-        "kinds": bits_of(entry.kinds),
-        "place": entry.place,
-    }
-
-
-def _entry(row: Any) -> IndexedAlert:  # noqa: ANN401 - a row has the columns of its statement
-    return IndexedAlert(
-        survey=row.survey,
-        alert_id=row.alert_id,
-        object_id=row.object_id,
-        time_mjd=None if row.time_mjd == -math.inf else row.time_mjd,
-        ra_deg=row.ra_deg,
-        dec_deg=row.dec_deg,
-        band=row.band,
-        magnitude=row.magnitude,
-        flux_njy=row.flux_njy,
-        kinds=kinds_of(row.kinds),
-        place=row.place,
-    )
-
-
 def _upsert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
     """Write rows; gives how many were new."""
     insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(alerts)
@@ -276,27 +229,3 @@ def _upsert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
         replacing = insert.on_conflict_do_update(index_elements=list(alerts.primary_key.columns), set_=updated)
         connection.execute(replacing, rows)
     return new
-
-
-def _walk(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]], start: Position | None, size: int
-) -> Iterator[tuple[Position, IndexedAlert]]:
-    """Read rows in their order, some at a time."""
-    while True:
-        wanted = select(alerts).where(*conditions).order_by(alerts.c.time_mjd, alerts.c.alert_id).limit(size + 1)
-        if start is not None:
-            # Not as a comparison of pairs, for which SQLite does not use the index of times.
-            later = and_(alerts.c.time_mjd == start.time_mjd, alerts.c.alert_id > start.alert_id)
-            wanted = wanted.where(
-                alerts.c.time_mjd >= start.time_mjd, or_(alerts.c.time_mjd > start.time_mjd, later)
-            )
-        rows = connection.execute(wanted).all()
-        for row in rows:
-            start = Position(row.time_mjd, row.alert_id)
-            yield start, _entry(row)
-        if len(rows) <= size:
-            return
-
-
-def _inside(cone: Cone, entry: IndexedAlert) -> bool:
-    return entry.ra_deg is not None and entry.dec_deg is not None and cone.contains(entry.ra_deg, entry.dec_deg)

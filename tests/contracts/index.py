@@ -17,6 +17,8 @@ from sqlalchemy import create_engine, make_url
 from stamp_service.errors import ObjectNotFound, RequestError
 from stamp_service.index import AlertIndex, Cone, IndexedAlert, entry_of, open_index
 from stamp_service.index.cells import separation_deg
+from stamp_service.index.pages import read_token
+from stamp_service.index.searching import Question, find
 from stamp_service.index.tables import metadata
 from stamp_service.packets import recognise
 from stamp_service.settings import load_settings
@@ -146,6 +148,38 @@ class IndexContract:
             found = pages(index, 7, survey, cone=Cone(ra_deg, dec_deg, radius_arcsec))
             assert {one.alert_id for one in found} == inside
             assert 10 < len(inside) < 300
+
+    @pytest.mark.parametrize(
+        ("near_rows", "window_rows"), [(1000, 1), (0, 1), (0, 7), (0, 100), (0, 1000)], ids=str
+    )
+    def test_a_cone_is_found_alike_by_place_and_by_time(self, index, near_rows, window_rows):
+        chance, cone = random.Random(2), Cone(359.9, 45.0, 36_000.0)
+        rows = [near((359.9, 45.0), 36_000.0, chance, number) for number in range(200)]
+        # Several of one time, and some without one.
+        times = [None, *(60000.0 + number for number in range(20))]
+        entries = [replace(row, time_mjd=chance.choice(times)) for row in rows]
+        index.add(entries)
+        for since, until in (None, None), (60003.0, 60015.0), (None, 60001.0), (70000.0, None):
+            inside = [
+                (-math.inf if one.time_mjd is None else one.time_mjd, one.alert_id)
+                for one in entries
+                if cone.contains(one.ra_deg, one.dec_deg)
+            ]
+            wanted = sorted(
+                (time, alert_id)
+                for time, alert_id in inside
+                if (since is None or time >= since) and (until is None or time < until)
+            )
+            question, found, start = Question("ztf", since, until, cone, 5), [], None
+            with index._engine().connect() as connection:
+                while True:
+                    page = find(connection, question, start, near_rows=near_rows, window_rows=window_rows)
+                    assert len(page.alerts) <= 5
+                    found += page.alerts
+                    if page.after is None:
+                        break
+                    start = read_token(page.after)
+            assert [one.alert_id for one in found] == [alert_id for _, alert_id in wanted]
 
     def test_real_alerts(self, index, shared_data, surveys):
         packets = sorted((shared_data / "alerts" / "ztf").glob("*.avro"))

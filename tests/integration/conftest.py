@@ -2,12 +2,16 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
+from stamp_service.demo import demo_alerts
+from tests.integration.services.archived import Packets
+from tests.integration.services.archiving import Archiving
 from tests.integration.services.browser import running_browser
 from tests.integration.services.faults import Answer, FaultServer
 from tests.integration.services.hdfs import RunningHdfs, running_hdfs
@@ -77,6 +81,26 @@ def database_url(postgres: RunningPostgres) -> Iterator[str]:
     """Address of a new, empty database of that server."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def made() -> Packets:
+    """A hundred synthetic alerts of ZTF."""
+    alerts = islice(demo_alerts("ztf", seed=5, objects=60), 100)
+    return {("ztf", alert.alert_id): alert.packet for alert in alerts}
+
+
+@pytest.fixture
+def archiving(kafka: RunningKafka, tmp_path: Path) -> Callable[..., Archiving]:
+    """Make a group of archive steps with a topic of its own."""
+
+    def make(partitions: int = 1, **settings: str) -> Archiving:
+        topic = kafka.create_topic(partitions=partitions)
+        data_dir = tmp_path / "data"
+        data_dir.mkdir(exist_ok=True)
+        return Archiving(kafka, topic, data_dir, partitions, settings)
+
+    return make
 
 
 @pytest.fixture

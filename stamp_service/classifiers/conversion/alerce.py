@@ -66,7 +66,7 @@ class _Network:
 
     @property
     def features(self) -> int:
-        return len(self.norms[0]) if self.norms else 0
+        return self.norms[0].size if self.norms else 0
 
 
 def convert_checkpoint(tensors: Tensors) -> Converted:
@@ -91,14 +91,14 @@ def convert_checkpoint(tensors: Tensors) -> Converted:
     side_px = _check(network)
     graph = _build(network, side_px)
     size = len(network.convolutions[1].kernel)
-    what = f"{network.features} features" if network.features else "images only"
+    what = f"{network.features} features" if network.norms else "images only"
     return Converted(
         graph=graph,
         description=f"ALeRCE's stamp classifier of ZTF alerts: {what}, {size}x{size} kernels",
         classes=_CLASSES,
         stamps=_STAMPS,
         output=Output(name="probabilities"),
-        metadata=_metadata(network.features) if network.features else None,
+        metadata=_metadata(network.features) if network.norms else None,
         rules=_RULES,
     )
 
@@ -139,6 +139,8 @@ def _weights(tensors: Tensors, name: str) -> Weights:
 
 def _check(network: _Network) -> int:
     """Hold each layer against the one before, and return the width of what the last convolution leaves, pixels."""
+    if any(norm.shape != (network.features,) for norm in network.norms or ()):
+        _refuse("its features' normalisation does not fit")
     side_px, channels = _STAMPS.fed_shape[0] + 2 * _BORDER_PX, len(_STAMPS.kinds)
     for number, layer in enumerate(network.convolutions):
         shape = layer.kernel.shape
@@ -152,13 +154,11 @@ def _check(network: _Network) -> int:
             side_px //= 2
     width = side_px * side_px * channels
     for number, layer in enumerate(network.dense):
-        if layer.kernel.shape != (width, *layer.bias.shape):
+        if layer.bias.ndim != 1 or layer.kernel.shape != (width, len(layer.bias)):
             _refuse(f"dense layer {number + 1} does not fit")
         width = len(layer.bias) + (network.features if number == network.pooled_after else 0)
     if len(network.dense[-1].bias) != len(_CLASSES):
         _refuse(f"it has {len(network.dense[-1].bias)} classes")
-    if any(norm.shape != (network.features,) for norm in network.norms or ()):
-        _refuse("its features' normalisation does not fit")
     return side_px
 
 
@@ -178,14 +178,14 @@ def _build(network: _Network, side_px: int) -> bytes:
         if number == network.pooled_after:
             by_rotation = graph.add("Reshape", found, graph.constant([4, -1, len(layer.bias)]))
             found = graph.add("ReduceMean", by_rotation, axes=[0], keepdims=0)
-            if network.norms is not None:
+            if network.norms:
                 norms = [graph.constant(norm) for norm in network.norms]
                 features = graph.add("BatchNormalization", "features", *norms, epsilon=_BATCH_NORM_EPSILON)
                 found = graph.add("Concat", found, features, axis=1)
     logits = graph.dense(found, network.dense[-1].kernel, network.dense[-1].bias, None)
     graph.add("Softmax", logits, output="probabilities", axis=1)
     inputs: dict[str, Shape] = {_STAMPS.input: ("N", *_STAMPS.fed_shape, len(_STAMPS.kinds))}
-    if network.norms is not None:
+    if network.norms:
         inputs["features"] = ("N", network.features)
     return graph.write(inputs, {"probabilities": ("N", len(_CLASSES))})
 

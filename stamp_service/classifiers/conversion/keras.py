@@ -13,7 +13,7 @@ from stamp_service.classifiers.conversion.converted import Converted
 from stamp_service.classifiers.conversion.extras import Untyped, extra
 from stamp_service.classifiers.conversion.graphs import Graph, Shape, Weights, channels_first
 from stamp_service.classifiers.definition import Output, Stamps
-from stamp_service.errors import ConfigurationError
+from stamp_service.errors import ConfigurationError, StampServiceError
 
 Normalisation = Literal["minmax", "l2", "l2-rows", "none"]
 
@@ -30,8 +30,6 @@ _PUBLISHED_SHA256 = {
 _PADDING = 1e-9
 _MOST_WEIGHTS = 2**26
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "linear": None}
-# What h5py raises for files that are damaged or made up.
-_FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 
 _Size = Annotated[int, Field(ge=1, le=64)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
@@ -138,11 +136,13 @@ def convert_keras(data: bytes, normalisation: Normalisation, remark: str) -> Con
             graph, shape = _build(layers, file["model_weights"])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "model_config"
         raise ConfigurationError(
             f"The Keras file holds a network of another kind: {where}: {first['msg']}"
         ) from None
-    except _FAULTS:
+    except StampServiceError:
+        raise
+    except Exception:  # a foreign parser and hostile bytes: whatever it raises, the file is at fault
         raise ConfigurationError("The file is not one of Keras' in HDF5, or is damaged") from None
     stamps = Stamps(
         input=_INPUT,

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stamp_service.errors import ConfigurationError, TooLarge
 
@@ -117,8 +117,9 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.file_size > MAX_FILE_BYTES:
         raise _too_large("A file in the zip archive")
     try:
-        # No more is unpacked than the size that it states.
-        return archive.read(member)
+        with archive.open(member) as file:
+            # Without a number, all is unpacked before it is compared with the size that the archive states.
+            return file.read(member.file_size + 1)
     except _ZIP_FAULTS:
         raise ConfigurationError("The zip archive is damaged or truncated") from None
 
@@ -145,10 +146,9 @@ def find_checkpoint(files: Files, wanted: str | None = None) -> tuple[bytes, byt
     TooLarge
         If it is larger than any network.
     """
-    # macOS adds files of its own to archives, with the names of those that they are about after a dot.
-    indexes = sorted(
-        name.removesuffix(_INDEX) for name in files if name.endswith(_INDEX) and "/." not in f"/{name}"
-    )
+    indexes = sorted(name.removesuffix(_INDEX) for name in files if name.endswith(_INDEX))
+    # macOS adds files of its own to archives, named after those that they are about.
+    indexes = [name for name in indexes if not PurePosixPath(name).name.startswith("._")]
     if wanted is not None:
         indexes = [name for name in indexes if name == wanted.removesuffix(_INDEX)]
     if not indexes:

@@ -5,54 +5,31 @@ its night is over, and goes away once the pack is in the index and in its place.
 folder keeps its own list of what is in it, and extends it by what others appended before it looks something up.
 
 Writers exclude each other with a lock on the file `lock`. Whoever has it first cuts off what a writer that died
-left behind: an incomplete block at a file's end. Readers need no lock, they stop at such a block.
+left behind: an incomplete block at a file's end. Readers need no lock, they stop at such a block. A file without a
+readable header is set aside as `{pack}.damaged.avro`.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from stamp_service.errors import StoreUnavailable
-from stamp_service.stores.packed.blocks import Codec, PackHeader, read_header, write_block, write_header
+from stamp_service.stores.packed.blocks import Codec, PackHeader, write_block, write_header
 from stamp_service.stores.packed.disk import file_lock, make_folder, sync_folder, write_all
 from stamp_service.stores.packed.names import PackName, tonight
-from stamp_service.stores.packed.scanning import Place, scan
+from stamp_service.stores.packed.scanning import Place
+from stamp_service.stores.packed.spool_files import SpoolFile
 from stamp_service.stores.packed.templates import Parts, Template, keep_verbatim
 
-OPEN, FULL = ".open.avro", ".full.avro"
+log = logging.getLogger(__name__)
+
+OPEN, FULL, DAMAGED = ".open.avro", ".full.avro", ".damaged.avro"
 # Packs that are open at once. Headers that differ in every packet would otherwise make a pack for each.
 _MAX_OPEN = 16
-
-
-@dataclass(slots=True)
-class SpoolFile:
-    """A pack in the spool, as far as this process knows it.
-
-    Parameters
-    ----------
-    name : PackName
-        The pack.
-    header : PackHeader
-        Its header.
-    end : int
-        Offset after the last whole block that is known.
-    suffix : str
-        `OPEN` or `FULL`.
-    places : dict of str to Place
-        Alert id to its block.
-    synced : int
-        How much is known to be on the disk.
-    """
-
-    name: PackName
-    header: PackHeader
-    end: int
-    suffix: str
-    places: dict[str, Place] = field(default_factory=dict)
-    synced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +66,8 @@ class Spool:
         self._codec = codec
         self._pack_bytes = pack_bytes
         self._files: dict[PackName, SpoolFile] = {}
+        # Sizes of files that could not be read, which are looked at again once they have grown.
+        self._unreadable: dict[PackName, int] = {}
         # Whoever writes has the first for long; the second guards what this process knows, and is never held while
         # something is compressed or flushed.
         self._writers = threading.Lock()
@@ -195,19 +174,20 @@ class Spool:
             if known is not None and size <= known.end:
                 known.suffix = suffix
                 return
+            if known is None and self._unreadable.get(name) == size:
+                return
             data = _read_range(path, known.end if known else 0, size)
         except FileNotFoundError:
             return  # renamed or gone since it was listed: the next look will tell
         if known is None:
-            header = read_header(data)
-            if header is None or header.marker != name.marker:
+            known = SpoolFile.begin(name, suffix, data)
+            if known is None:
+                self._unreadable[name] = size
                 return
-            known = self._files[name] = SpoolFile(name, header, header.size_bytes, suffix)
-            data = data[header.size_bytes :]
-        known.suffix = suffix
-        seen = scan(data, known.header, known.end)
-        known.places.update((place.alert_id, place) for place in seen.places)
-        known.end = seen.end
+            self._files[name] = known
+        else:
+            known.suffix = suffix
+            known.catch_up(data)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -222,7 +202,7 @@ class Spool:
         with self._writers, file_lock(self._folder / "lock"):
             with self._lock:
                 for name in self._refresh():
-                    self._remove_beginning(name)
+                    self._set_aside(name)
                 for file in self._files.values():
                     if file.suffix == OPEN and self._path(file.name, OPEN).stat().st_size > file.end:
                         os.truncate(self._path(file.name, OPEN), file.end)
@@ -234,11 +214,16 @@ class Spool:
                 while self._descriptors:
                     os.close(self._descriptors.popitem()[1])
 
-    def _remove_beginning(self, name: PackName) -> None:
-        """Remove a pack that a writer did not live to write the header of; a header ends with the marker."""
-        path = self._path(name, OPEN)
-        if path.exists() and name.marker not in path.read_bytes():
-            path.unlink()
+    def _set_aside(self, name: PackName) -> None:
+        """Remove a pack that a writer did not live to write the header of; keep one whose header was damaged."""
+        self._unreadable.pop(name, None)
+        for path in (self._path(name, suffix) for suffix in (OPEN, FULL)):
+            with suppress(FileNotFoundError):
+                if name.marker not in path.read_bytes():  # a header ends with it
+                    path.unlink()
+                else:
+                    path.rename(self._path(name, DAMAGED))
+                    log.error("pack %s in the spool has a damaged header and is set aside, with its packets", name)
 
     def append(self, alert_id: str, packet: bytes, parts: Parts) -> None:
         """Append a packet to a pack of its kind; only while `writing`. It is not on the disk before `commit`.

@@ -11,7 +11,7 @@ from stamp_service.stores.packed.disk import file_lock, make_folder
 from stamp_service.stores.packed.holdings import Holdings
 from stamp_service.stores.packed.names import PackName
 from stamp_service.stores.packed.scanning import scan
-from stamp_service.stores.packed.spool import SpoolFile
+from stamp_service.stores.packed.spool_files import SpoolFile
 from stamp_service.stores.packed.sqlite_files import IndexTorn
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from stamp_service.steps import (
     StampClassifierStep,
     StepMetrics,
     open_archive_step,
+    open_early_classification_step,
     open_stamp_classifier_step,
     run_step,
 )
@@ -29,6 +30,16 @@ from tests.integration.services.kafka import RunningKafka
 
 _COMMAND = "from stamp_service.cli import main; main()"
 _KILLED = "import sys; from tests.integration.services.archiving import run_until; run_until(*sys.argv[1:])"
+# What comes first in a program whose machine's clock is wrong.
+_SHIFTED = """
+import datetime, time
+class Shifted(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + datetime.timedelta(hours={hours})
+datetime.datetime, now = Shifted, time.time
+time.time = lambda: now() + 3600 * {hours}
+"""
 # The group notices soon that a member is gone.
 _IMPATIENT = {
     "session.timeout.ms": "1500",
@@ -97,9 +108,11 @@ class Archiving:
         return self.kafka.committed(self.group, self.topic, self.partitions)
 
     @contextmanager
-    def running(self, dies_after: str | None = None) -> Iterator["subprocess.Popen[str]"]:
-        """Run a process until the block ends, or until it has finished a stage."""
+    def running(self, dies_after: str | None = None, fast_by_h: float = 0) -> Iterator["subprocess.Popen[str]"]:
+        """Run a process until the block ends, or until it has finished a stage; its clock may be fast or slow."""
         program = [_COMMAND, "step", self.step] if dies_after is None else [_KILLED, self.step, dies_after]
+        if fast_by_h:
+            program[0] = _SHIFTED.format(hours=fast_by_h) + program[0]
         with (self.data_dir.parent / f"step-{uuid.uuid4().hex[:6]}.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", *program],
@@ -166,6 +179,9 @@ def run_until(step: str, stage: str) -> None:
     settings, surveys, fatal = load_settings(), load_surveys(), _Fatal(step, stage)
     if step == "archive":
         run_step(open_archive_step(settings, surveys), settings, observer=fatal)
+        return
+    if step == "early-classification":
+        run_step(open_early_classification_step(settings, surveys), settings, observer=fatal)
         return
     classifier = open_stamp_classifier_step(settings, surveys)
     job = _Interrupted(classifier) if stage == "transaction" else classifier

@@ -49,7 +49,11 @@ class Gate:
                 client, _ = listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._server)
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:  # the server itself is away
+                client.close()
+                continue
             with self._lock:
                 self._connections |= {client, server}
             for source, target in ((client, server), (server, client)):

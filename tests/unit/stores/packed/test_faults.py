@@ -70,6 +70,30 @@ class TestTornSpool:
         put_numbers(store, ztf, [4])
         assert found_in(open_packed(), ztf, range(5)) == [0, 3, 4]
 
+    def test_a_damaged_header_is_set_aside_and_the_stream_can_be_replayed(
+        self, open_packed, folder, ztf, tmp_path
+    ):
+        put_numbers(open_packed(), ztf, [0, 1, 3])
+        (file,) = spooled(folder)
+        data = file.read_bytes()
+        header = min(place.offset for place in self._places(open_packed(), ztf))
+        dice = random.Random(6)
+        for position in range(0, header, 43):
+            other = tmp_path / f"flipped-{position}"
+            shutil.copytree(folder, other)
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << dice.randrange(8)
+            (file,) = spooled(other)
+            file.write_bytes(flipped)
+            reader, writer = open_packed(other), open_packed(other)
+            before = found_in(reader, ztf, range(5))
+            assert before in ([], [0, 1, 3])  # some bits make no difference
+            assert put_numbers(writer, ztf, [0, 1, 3, 4]) == 4 - len(before)
+            for store in (reader, writer):
+                assert found_in(store, ztf, range(5)) == [0, 1, 3, 4]
+            suffixes = sorted(file.name.partition(".")[2] for file in spooled(other))
+            assert suffixes == (["open.avro"] if before else ["damaged.avro", "open.avro"])
+
 
 class TestFlippedBits:
     def test_give_the_packet_or_say_that_it_is_damaged(self, open_packed, folder, ztf):

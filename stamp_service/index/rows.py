@@ -1,0 +1,65 @@
+"""Rows of the table, and the alerts that they stand for."""
+
+import math
+from typing import Any
+
+from stamp_service.index.entries import IndexedAlert, bits_of, kinds_of
+
+
+def row_of(entry: IndexedAlert, cell: int | None) -> dict[str, Any]:
+    """Write an alert as a row.
+
+    Parameters
+    ----------
+    entry : IndexedAlert
+        The alert.
+    cell : int or None
+        Its cell; see `cells`.
+
+    Returns
+    -------
+    dict
+        Values by the names of columns.
+    """
+    return {
+        "survey": entry.survey,
+        "alert_id": entry.alert_id,
+        "object_id": entry.object_id,
+        "time_mjd": -math.inf if entry.time_mjd is None else entry.time_mjd,
+        "ra_deg": entry.ra_deg,
+        "dec_deg": entry.dec_deg,
+        "cell": cell,
+        "band": entry.band,
+        "magnitude": entry.magnitude,
+        "flux_njy": entry.flux_njy,
+        "kinds": bits_of(entry.kinds),
+        "place": entry.place,
+    }
+
+
+def entry_at(row: Any) -> IndexedAlert:  # noqa: ANN401 - a row has the columns of its statement
+    """Read a row.
+
+    Parameters
+    ----------
+    row : sqlalchemy.Row
+        A row with all columns.
+
+    Returns
+    -------
+    IndexedAlert
+        The alert.
+    """
+    return IndexedAlert(
+        survey=row.survey,
+        alert_id=row.alert_id,
+        object_id=row.object_id,
+        time_mjd=None if row.time_mjd == -math.inf else row.time_mjd,
+        ra_deg=row.ra_deg,
+        dec_deg=row.dec_deg,
+        band=row.band,
+        magnitude=row.magnitude,
+        flux_njy=row.flux_njy,
+        kinds=kinds_of(row.kinds),
+        place=row.place,
+    )
