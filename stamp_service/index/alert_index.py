@@ -1,7 +1,10 @@
 """The index: one row per alert, found by object, by time and by position."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, select, update
@@ -14,11 +17,27 @@ from stamp_service.index.migrating import migrate
 from stamp_service.index.pages import Page, read_token
 from stamp_service.index.rows import entry_at, row_of
 from stamp_service.index.searching import Question, find
-from stamp_service.index.tables import alerts
+from stamp_service.index.tables import alerts, holdings
 from stamp_service.remote.databases import explained, make_engine, writing
 from stamp_service.remote.processes import PerProcess
 
 _NAME = "the index"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How much there is of a survey.
+
+    Parameters
+    ----------
+    alerts : int
+        How many alerts.
+    last_s : float or None
+        When the last new one was added, seconds since the epoch; None if that is not known.
+    """
+
+    alerts: int
+    last_s: float | None
 
 
 class AlertIndex:
@@ -60,7 +79,13 @@ class AlertIndex:
         cells = cells_of([(entry.ra_deg, entry.dec_deg) for _, entry in rows])
         values = [row_of(entry, cell) for (_, entry), cell in zip(rows, cells, strict=True)]
         with explained(_NAME), writing(self._engine()).begin() as connection:
-            return _upsert(connection, values)
+            new = {
+                survey: _upsert(connection, list(own))
+                for survey, own in groupby(values, key=lambda row: str(row["survey"]))
+            }
+            # Last, so that others wait for these few rows as long as a commit takes.
+            _count(connection, {survey: count for survey, count in new.items() if count})
+        return sum(new.values())
 
     def known(self, survey: str, alert_ids: Sequence[str]) -> set[str]:
         """Say which alerts are there.
@@ -149,11 +174,13 @@ class AlertIndex:
         cone: Cone | None = None,
         limit: int,
         after: str | None = None,
+        newest_first: bool = False,
+        least_real_bogus: float | None = None,
     ) -> Page:
         """Search for alerts by time and position, page by page.
 
-        A page of a wide cone may have fewer alerts than its limit though there are more: looking for rare ones
-        among many ends after a while, and the next page goes on from there.
+        A page of a wide cone, or of real alerts alone, may have fewer alerts than its limit though there are
+        more: looking for rare ones among many ends after a while, and the next page goes on from there.
 
         Parameters
         ----------
@@ -167,11 +194,15 @@ class AlertIndex:
             Most alerts of a page.
         after : str, optional
             The former page's `after`.
+        newest_first : bool
+            Whether the newest alerts come first, not the oldest.
+        least_real_bogus : float, optional
+            The least that the survey's classifier says of whether they are real, 0 to 1.
 
         Returns
         -------
         Page
-            Alerts, oldest first; those of the same time by id.
+            Alerts; those of the same time by id.
 
         Raises
         ------
@@ -182,7 +213,25 @@ class AlertIndex:
         """
         start = None if after is None else read_token(after)
         with self._reading() as connection:
-            return find(connection, Question(survey, since_mjd, until_mjd, cone, limit), start)
+            question = Question(survey, since_mjd, until_mjd, cone, limit, newest_first, least_real_bogus)
+            return find(connection, question, start)
+
+    def holdings(self) -> dict[str, Holding]:
+        """Say how many alerts there are.
+
+        Returns
+        -------
+        dict of str to Holding
+            By survey; those without alerts are not in it.
+
+        Raises
+        ------
+        StoreUnavailable, StoreTimeout
+            If the database could not be asked.
+        """
+        with self._reading() as connection:
+            rows = connection.execute(select(holdings)).all()
+        return {row.survey: Holding(row.alerts, row.last_s or None) for row in rows}
 
     def check(self) -> None:
         """Find out whether the database can be asked now.
@@ -216,6 +265,18 @@ def _open(url: URL, timeout_s: float) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _count(connection: Connection, new: Mapping[str, int]) -> None:
+    if not new:
+        return
+    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(holdings)
+    added = insert.on_conflict_do_update(
+        index_elements=[holdings.c.survey],
+        set_={"alerts": holdings.c.alerts + insert.excluded.alerts, "last_s": insert.excluded.last_s},
+    )
+    now_s = time.time()
+    connection.execute(added, [{"survey": name, "alerts": count, "last_s": now_s} for name, count in new.items()])
 
 
 def _upsert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:

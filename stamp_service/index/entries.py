@@ -37,6 +37,8 @@ class IndexedAlert:
         The cutouts that it was published with.
     place : str
         Where its packet is: the name of a store.
+    real_bogus : float or None
+        How sure the survey's classifier is that it is real, 0 to 1.
     """
 
     survey: str
@@ -50,6 +52,7 @@ class IndexedAlert:
     flux_njy: float | None
     kinds: tuple[Kind, ...]
     place: str
+    real_bogus: float | None = None
 
 
 def entry_of(alert: Alert, place: str) -> IndexedAlert:
@@ -85,6 +88,7 @@ def entry_of(alert: Alert, place: str) -> IndexedAlert:
         flux_njy=summary.flux_njy,
         kinds=kinds,
         place=place,
+        real_bogus=summary.real_bogus,
     )
 
 

@@ -21,7 +21,7 @@ class Page:
     Parameters
     ----------
     alerts : list of IndexedAlert
-        Oldest first; those of the same time by id.
+        Oldest first, or newest; those of the same time by id.
     after : str or None
         What to search `after` for the next page; None if there is none.
     """
@@ -54,6 +54,22 @@ class Position:
             URL-safe.
         """
         return base64.urlsafe_b64encode(_TIME.pack(self.time_mjd) + self.alert_id.encode()).decode().rstrip("=")
+
+
+def position_of(alert: IndexedAlert) -> Position:
+    """Say where an alert is in the order.
+
+    Parameters
+    ----------
+    alert : IndexedAlert
+        The alert.
+
+    Returns
+    -------
+    Position
+        Its place; `after` its token come those that follow.
+    """
+    return Position(-math.inf if alert.time_mjd is None else alert.time_mjd, alert.alert_id)
 
 
 def read_token(token: str) -> Position:

@@ -34,6 +34,7 @@ def row_of(entry: IndexedAlert, cell: int | None) -> dict[str, Any]:
         "flux_njy": entry.flux_njy,
         "kinds": bits_of(entry.kinds),
         "place": entry.place,
+        "real_bogus": entry.real_bogus,
     }
 
 
@@ -62,4 +63,5 @@ def entry_at(row: Any) -> IndexedAlert:  # noqa: ANN401 - a row has the columns 
         flux_njy=row.flux_njy,
         kinds=kinds_of(row.kinds),
         place=row.place,
+        real_bogus=row.real_bogus,
     )

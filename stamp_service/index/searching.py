@@ -12,12 +12,13 @@ has no index.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, union_all
 
 from stamp_service.index.cells import Cone, covering
 from stamp_service.index.entries import IndexedAlert
-from stamp_service.index.pages import Page, Position
+from stamp_service.index.pages import Page, Position, position_of
 from stamp_service.index.rows import entry_at
 from stamp_service.index.tables import alerts
 
@@ -25,7 +26,6 @@ from stamp_service.index.tables import alerts
 NEAR_ROWS = 20_000
 WINDOW_ROWS = 50_000
 
-_ORDER = alerts.c.time_mjd, alerts.c.alert_id
 _NOTHING: ColumnElement[int] = literal_column("0")
 _Ranges = Sequence[tuple[int, int]]
 _Statement = Callable[[Position | None], "Select[tuple[object, ...]]"]
@@ -45,6 +45,10 @@ class Question:
         Where on the sky.
     limit : int
         Most alerts of a page.
+    newest_first : bool
+        Whether the order of time is turned round.
+    least_real_bogus : float or None
+        The least that the survey's classifier says of whether they are real.
     """
 
     survey: str
@@ -52,6 +56,13 @@ class Question:
     until_mjd: float | None
     cone: Cone | None
     limit: int
+    newest_first: bool = False
+    least_real_bogus: float | None = None
+
+    @property
+    def before_all(self) -> Position:
+        """A place before all alerts."""
+        return Position(math.inf if self.newest_first else -math.inf, "")
 
 
 def find(
@@ -78,8 +89,10 @@ def find(
     Returns
     -------
     Page
-        Alerts, oldest first; those of the same time by id.
+        Alerts, oldest or newest first; those of the same time by id.
     """
+    if question.cone is None and question.least_real_bogus is not None:
+        return _page_of_window(connection, question, None, start, window_rows)
     if question.cone is None:
         return _page(question, _walk(connection, lambda last: _in_time(question, last), start, question.limit))
     ranges = covering(question.cone)
@@ -90,17 +103,19 @@ def find(
 
 
 def _page_of_window(
-    connection: Connection, question: Question, ranges: _Ranges, start: Position | None, window_rows: int
+    connection: Connection, question: Question, ranges: _Ranges | None, start: Position | None, window_rows: int
 ) -> Page:
     place = (alerts.c.cell + _NOTHING).label("place")
-    inside = or_(*(place.between(*cells) for cells in ranges))
+    inside = () if ranges is None else (or_(*(place.between(*cells) for cells in ranges)),)
+    wanted = (*inside, *_real(question))
+    columns = alerts.c.time_mjd, alerts.c.alert_id
     following = connection.execute(
-        _in_time(question, start).with_only_columns(*_ORDER).offset(window_rows).limit(1)
+        _in_time(question, start).with_only_columns(*columns).offset(window_rows).limit(1)
     ).first()
     end = None if following is None else Position(*following)
-    until = () if end is None else _up_to(end)
+    until = () if end is None else _up_to(question, end)
     found = _walk(
-        connection, lambda last: _in_time(question, last).where(inside, *until), start, 2 * question.limit
+        connection, lambda last: _in_time(question, last).where(*wanted, *until), start, 2 * question.limit
     )
     page = _page(question, found)
     return page if page.after is not None or end is None else Page(page.alerts, end.token())
@@ -109,18 +124,19 @@ def _page_of_window(
 def _in_time(question: Question, start: Position | None) -> "Select[tuple[object, ...]]":
     """Select by the index of times."""
     times = _times(question, start, alerts.c.time_mjd)
-    return select(alerts).where(alerts.c.survey == question.survey, *times).order_by(*_ORDER)
+    order = _order(question, alerts.c.time_mjd, alerts.c.alert_id)
+    return select(alerts).where(alerts.c.survey == question.survey, *times).order_by(*order)
 
 
 def _in_cells(question: Question, ranges: _Ranges, start: Position | None) -> "Select[tuple[object, ...]]":
     """Select by the index of cells."""
-    times = tuple(_times(question, start, alerts.c.time_mjd + _NOTHING))
+    times = (*_times(question, start, alerts.c.time_mjd + _NOTHING), *_real(question))
     here = alerts.c.survey == question.survey
     # One after another, as SQLite would not use the index for all of them at once.
     found = union_all(
         *(select(alerts).where(here, alerts.c.cell.between(*cells), *times) for cells in ranges)
     ).subquery()
-    return select(found).order_by(found.c.time_mjd + _NOTHING, found.c.alert_id)
+    return select(found).order_by(*_order(question, found.c.time_mjd + _NOTHING, found.c.alert_id))
 
 
 def _count(connection: Connection, question: Question, ranges: _Ranges, most: int) -> int:
@@ -128,6 +144,15 @@ def _count(connection: Connection, question: Question, ranges: _Ranges, most: in
     here = alerts.c.survey == question.survey
     cells = union_all(*(select(alerts.c.cell).where(here, alerts.c.cell.between(*one)) for one in ranges))
     return connection.execute(select(func.count()).select_from(cells.limit(most).subquery())).scalar_one()
+
+
+def _order(question: Question, *columns: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
+    return tuple(column.desc() for column in columns) if question.newest_first else columns
+
+
+def _real(question: Question) -> tuple[ColumnElement[bool], ...]:
+    least = question.least_real_bogus
+    return () if least is None else (alerts.c.real_bogus >= least,)
 
 
 def _times(
@@ -138,13 +163,24 @@ def _times(
     if question.until_mjd is not None:
         yield time < question.until_mjd
     if start is not None:
-        # Not as a comparison of pairs, for which SQLite does not use the index of times.
-        yield time >= start.time_mjd
-        yield or_(time > start.time_mjd, and_(time == start.time_mjd, alerts.c.alert_id > start.alert_id))
+        yield from _beyond(time, start, later=not question.newest_first)
 
 
-def _up_to(end: Position) -> tuple[ColumnElement[bool], ...]:
+def _beyond(time: ColumnElement[float], place: Position, *, later: bool) -> Iterator[ColumnElement[bool]]:
+    """Not as a comparison of pairs, for which SQLite does not use the index of times."""
+    alert_id, same_time = alerts.c.alert_id, time == place.time_mjd
+    if later:
+        yield time >= place.time_mjd
+        yield or_(time > place.time_mjd, and_(same_time, alert_id > place.alert_id))
+    else:
+        yield time <= place.time_mjd
+        yield or_(time < place.time_mjd, and_(same_time, alert_id < place.alert_id))
+
+
+def _up_to(question: Question, end: Position) -> tuple[ColumnElement[bool], ...]:
     time, alert_id = alerts.c.time_mjd, alerts.c.alert_id
+    if question.newest_first:
+        return time >= end.time_mjd, or_(time > end.time_mjd, alert_id >= end.alert_id)
     return time <= end.time_mjd, or_(time < end.time_mjd, alert_id <= end.alert_id)
 
 
@@ -156,7 +192,7 @@ def _walk(
         rows = connection.execute(statement(start).limit(size + 1)).all()
         for row in rows:
             entry = entry_at(row)
-            start = Position(-math.inf if entry.time_mjd is None else entry.time_mjd, entry.alert_id)
+            start = position_of(entry)
             yield start, entry
         if len(rows) <= size:
             return
@@ -164,7 +200,7 @@ def _walk(
 
 def _page(question: Question, found: Iterable[tuple[Position, IndexedAlert]]) -> Page:
     listed: list[IndexedAlert] = []
-    last = Position(-math.inf, "")
+    last = question.before_all
     for position, entry in found:
         if question.cone is not None and not _inside(question.cone, entry):
             continue

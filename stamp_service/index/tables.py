@@ -23,7 +23,17 @@ alerts = Table(
     Column("flux_njy", Double),
     Column("kinds", SmallInteger, nullable=False),  # bits; see `entries`
     Column("place", _Text, nullable=False),
+    Column("real_bogus", Double),
     Index("alerts_object", "survey", "object_id", "time_mjd", "alert_id"),
     Index("alerts_time", "survey", "time_mjd", "alert_id"),
     Index("alerts_cell", "survey", "cell"),
+)
+
+# One row per survey: how many alerts there are, and when the last new one came. Counting would take seconds.
+holdings = Table(
+    "holdings",
+    metadata,
+    Column("survey", _Text, primary_key=True),
+    Column("alerts", BigInteger, nullable=False),
+    Column("last_s", Double, nullable=False),  # since the epoch
 )

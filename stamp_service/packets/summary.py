@@ -28,6 +28,8 @@ class Summary:
         Magnitude, where the survey measures magnitudes.
     flux_njy : float or None
         Flux in nJy, where the survey measures fluxes.
+    real_bogus : float or None
+        How sure the survey's classifier is that the source is real, 0 to 1, where it has one.
     """
 
     time_mjd: float | None
@@ -36,6 +38,7 @@ class Summary:
     band: str | None
     magnitude: float | None
     flux_njy: float | None
+    real_bogus: float | None = None
 
 
 def summary_paths(survey: Survey) -> tuple[tuple[str, ...], ...]:
@@ -58,6 +61,7 @@ def summary_paths(survey: Survey) -> tuple[tuple[str, ...], ...]:
         survey.band.fields,
         survey.photometry.magnitude,
         survey.photometry.flux,
+        survey.real_bogus,
     )
 
 
@@ -76,7 +80,7 @@ def summarise(survey: Survey, values: Sequence[object]) -> Summary:
     Summary
         None for what is missing or no number.
     """
-    time, ra, dec, band, magnitude, flux = values
+    time, ra, dec, band, magnitude, flux, real_bogus = values
     return Summary(
         time_mjd=mjd_of(survey, time),
         ra_deg=_number(ra),
@@ -84,6 +88,7 @@ def summarise(survey: Survey, values: Sequence[object]) -> Summary:
         band=band_name(survey, band),
         magnitude=_number(magnitude),
         flux_njy=_number(flux),
+        real_bogus=_number(real_bogus),
     )
 
 

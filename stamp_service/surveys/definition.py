@@ -205,6 +205,8 @@ class Survey(_Part):
     position: Position
     band: Band
     photometry: Photometry = Photometry()
+    # What the survey's classifier says of whether a source is real, 0 to 1.
+    real_bogus: tuple[str, ...] = ()
     light_curve: tuple[Series, ...] = ()
     # Side of a pixel, for stamps whose headers do not say.
     pixel_scale_arcsec: Annotated[float, Field(gt=0)] | None = None

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -42,6 +42,7 @@ _ALERT_SCHEMA: dict[str, Any] = {
         "band": _OPTIONAL_TEXT,
         "magnitude": _OPTIONAL_NUMBER,
         "flux_njy": _OPTIONAL_NUMBER,
+        "real_bogus": _OPTIONAL_NUMBER,
         "kinds": {"type": "array", "items": {"type": "string"}},
         "links": {"type": "object"},
     },
@@ -62,6 +63,7 @@ class SearchQuery(BaseModel):
         pattern=_CONE,
         description="Where: `ra,dec,radius`, ICRS, in degrees, degrees and arcsec.",
     )
+    order: Literal["oldest", "newest"] = Field("oldest", description="Which alerts come first.")
     limit: int = Field(100, ge=1, le=1000, description="Most alerts of a page.")
     after: str | None = Field(
         None, pattern="^[A-Za-z0-9_-]{1,512}$", description="Where the page starts, as `next` of the former says."
@@ -129,6 +131,7 @@ def search(survey: str, query: SearchQuery) -> Response:
         cone=_cone(query.cone),
         limit=query.limit,
         after=query.after,
+        newest_first=query.order == "newest",
     )
     following = page.after and f"{request.script_root}/v1/alerts/{found.name}?{query.next_page(page.after)}"
     return answer_list({"survey": found.name, "alerts": _listed(page.alerts), "next": following}, public=public)
@@ -209,6 +212,7 @@ def describe_alert(
         "band": measured.band,
         "magnitude": measured.magnitude,
         "flux_njy": measured.flux_njy,
+        "real_bogus": measured.real_bogus,
         "kinds": kinds,
         "links": {
             "metadata": f"{base}/alerts/{name}",

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -114,6 +115,54 @@ class IndexContract:
         order = [(-math.inf if one.time_mjd is None else one.time_mjd, one.alert_id) for one in found]
         assert order == sorted(order)
         assert len(set(order)) == 30
+
+    @pytest.mark.parametrize("limit", [1, 3, 100])
+    @pytest.mark.parametrize("question", [{}, {"cone": Cone(10.0, 20.0, 5.0)}, {"until_mjd": 60004.0}])
+    def test_newest_first_is_the_same_the_other_way_round(self, index, limit, question):
+        index.add(alert(number, time_mjd=None if number < 4 else 60000.0 + number // 5) for number in range(30))
+        newest = pages(index, limit, newest_first=True, **question)
+        assert newest == pages(index, limit, **question)[::-1]
+        assert len(newest) > 15
+
+    def test_only_real_ones(self, index):
+        scores = {str(number): None if number % 7 == 0 else (number % 10) / 10 for number in range(50)}
+        index.add(alert(int(name), real_bogus=score) for name, score in scores.items())
+        real = {name for name, score in scores.items() if score is not None and score >= 0.5}
+        for question in ({}, {"newest_first": True}, {"cone": Cone(10.0, 20.0, 5.0)}):
+            found = pages(index, 4, least_real_bogus=0.5, **question)
+            assert {one.alert_id for one in found} == real
+            assert all(one.real_bogus >= 0.5 for one in found)
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_rare_real_ones_among_many(self, index, newest_first):
+        index.add(alert(number, real_bogus=1.0 if number in {3, 77} else 0.0) for number in range(100))
+        found, start, asked = [], None, 0
+        with index._engine().connect() as connection:
+            while True:
+                question = Question("ztf", None, None, None, 5, newest_first, 0.5)
+                page = find(connection, question, start, window_rows=10)
+                found, asked = found + page.alerts, asked + 1
+                if page.after is None:
+                    break
+                start = read_token(page.after)
+        assert [one.alert_id for one in found] == (["77", "3"] if newest_first else ["3", "77"])
+        assert asked >= 9
+
+    def test_holdings_are_what_is_there(self, index):
+        assert index.holdings() == {}
+        before = time.time()
+        index.add([alert(1), alert(2), alert(1, survey="lsst")])
+        index.add([alert(2), alert(3)])
+        held = index.holdings()
+        assert {name: one.alerts for name, one in held.items()} == {"ztf": 3, "lsst": 1}
+        assert before <= held["lsst"].last_s <= held["ztf"].last_s <= time.time()
+        index.add([alert(3)])
+        assert index.holdings() == held
+
+    def test_holdings_of_several_writers_add_up(self, index):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda part: index.add(map(alert, range(part * 50, part * 50 + 100))), range(8)))
+        assert index.holdings()["ztf"].alerts == 450
 
     def test_times_are_a_half_open_range(self, index):
         index.add(map(alert, range(10)))

@@ -11,7 +11,18 @@ from stamp_service.demo import demo_alerts
 from stamp_service.packets import open_alert
 
 OBJECT = "ZTF25demoaaa"
-FIELDS = {"survey", "alert_id", "object_id", "time_mjd", "ra_deg", "dec_deg", "band", "magnitude", "flux_njy"}
+FIELDS = {
+    "survey",
+    "alert_id",
+    "object_id",
+    "time_mjd",
+    "ra_deg",
+    "dec_deg",
+    "band",
+    "magnitude",
+    "flux_njy",
+    "real_bogus",
+}
 
 
 @pytest.fixture(scope="module")
