@@ -128,7 +128,7 @@ class StepSettings(BaseSettings):
     )
     transactions: bool = Field(
         True,
-        description="Let the stamp classifier write results and acknowledge alerts in one transaction, "
+        description="Let classifying steps write results and acknowledge alerts in one transaction, "
         "where both are on the same brokers.",
     )
     scribe_topic: str | None = Field(

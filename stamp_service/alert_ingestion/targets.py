@@ -184,7 +184,7 @@ class StoreTarget:
         sound: dict[int, Alert] = {}
         for number, alert in enumerate(alerts):
             try:
-                alert.packet.check()
+                alert.outline()  # looks through all of it
                 sound[number] = alert
             except (PacketCorrupt, TooLarge) as error:
                 outcomes[number] = error

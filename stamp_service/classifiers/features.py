@@ -1,6 +1,6 @@
 """The numbers of an alert that a model is fed with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,6 @@ from stamp_service.classifiers.definition import Derivation, Feature
 from stamp_service.classifiers.reading import Group, Unfit, number_of, word_of
 from stamp_service.images import Stamp
 from stamp_service.surveys import Kind, Survey
-
-_DERIVATIONS: dict[Derivation, Callable[[float, float], float]] = {
-    "ra": lambda ra, _: ra,
-    "dec": lambda _, dec: dec,
-    "ecl_long": lambda ra, dec: ecliptic(ra, dec)[0],
-    "ecl_lat": lambda ra, dec: ecliptic(ra, dec)[1],
-    "gal_long": lambda ra, dec: galactic(ra, dec)[0],
-    "gal_lat": lambda ra, dec: galactic(ra, dec)[1],
-}
 
 
 class Features:
@@ -78,12 +69,12 @@ class Features:
         Unfit
             If one is missing, no number, or a word that the model does not know.
         """
-        ra, dec = _position(values[-2:]) if self._from_position else (0.0, 0.0)
+        derived = _derive(*values[-2:]) if self._from_position else {}
         found = iter(values)
         raw = []
         for feature in self._features:
             if feature.derived is not None:
-                raw.append(_DERIVATIONS[feature.derived](ra, dec))
+                raw.append(derived[feature.derived])
                 continue
             value = next(found) if feature.card is None else stamps[feature.header].header.get(feature.card)
             number = _number(feature, value)
@@ -125,8 +116,17 @@ def _number(feature: Feature, value: object) -> float:
     return number
 
 
-def _position(values: Sequence[object]) -> tuple[float, float]:
-    ra, dec = map(number_of, values)
-    if ra is None or dec is None:
+def _derive(ra: object, dec: object) -> dict[Derivation, float]:
+    ra_deg, dec_deg = number_of(ra), number_of(dec)
+    if ra_deg is None or dec_deg is None:
         raise Unfit("the alert has no position")
-    return ra, dec
+    ecl_long, ecl_lat = ecliptic(ra_deg, dec_deg)
+    gal_long, gal_lat = galactic(ra_deg, dec_deg)
+    return {
+        "ra": ra_deg,
+        "dec": dec_deg,
+        "ecl_long": ecl_long,
+        "ecl_lat": ecl_lat,
+        "gal_long": gal_long,
+        "gal_lat": gal_lat,
+    }

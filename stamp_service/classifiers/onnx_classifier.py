@@ -138,10 +138,11 @@ class OnnxClassifier:
             object_id = None
             try:
                 object_id = alert.object_id
-                if rules and self._preparation.is_ruled(alert):
+                contents = self._preparation.read(alert)
+                if rules and self._preparation.is_ruled(contents):
                     found[number] = self._asteroid(alert, object_id)
                 else:
-                    samples[number] = self._preparation.take(alert)
+                    samples[number] = self._preparation.take(contents)
             except (Unfit, PacketCorrupt, TooLarge, NotFound) as error:
                 found[number] = Classification(alert.alert_id, object_id, None, str(error))
         if samples:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stamp_service.classifiers.classifier import ClassifiableAlert
 from stamp_service.classifiers.definition import ModelDefinition
 from stamp_service.classifiers.features import Features
-from stamp_service.classifiers.reading import Unfit, read_values
+from stamp_service.classifiers.reading import Contents, Unfit, read_contents
 from stamp_service.classifiers.rules import is_known_asteroid, supernova_groups, why_no_supernova
 from stamp_service.classifiers.stamps import Images, prepare, take_images
 from stamp_service.images import Stamp, decode_stamp
@@ -58,11 +58,12 @@ class Preparation:
         self._features = Features(metadata.features) if metadata is not None else Features(())
         wanted = {kind for stamps in definition.stamps for kind in stamps.kinds} | self._features.headers
         self._kinds = tuple(kind for kind in KINDS if kind in wanted)
-        supernova = definition.rules.supernova
-        self._ruling = supernova_groups(supernova) if supernova is not None else ()
+        rules = definition.rules
+        self._asteroid = (rules.asteroid.fields,) if rules.asteroid is not None else ()
+        self._supernova = supernova_groups(rules.supernova) if rules.supernova is not None else ()
 
-    def is_ruled(self, alert: ClassifiableAlert) -> bool:
-        """Say whether the asteroid rule decides, so that the model is not asked.
+    def read(self, alert: ClassifiableAlert) -> Contents:
+        """Read all that the model and its rules need, and decode none of it.
 
         Parameters
         ----------
@@ -71,24 +72,44 @@ class Preparation:
 
         Returns
         -------
-        bool
-            True if the model has the rule and it applies.
+        Contents
+            What is there of it.
 
         Raises
         ------
+        Unfit
+            If it is of another survey.
         PacketCorrupt
-            If the alert is damaged.
+            If it is damaged.
         """
-        rule = self._definition.rules.asteroid
-        return rule is not None and is_known_asteroid(rule, read_values(alert, (rule.fields,))[0])
+        if alert.survey.name != self._definition.survey:
+            raise Unfit(f"the model is for alerts of {self._definition.survey}")
+        groups = (*self._asteroid, *self._supernova, *self._features.groups(alert.survey))
+        return read_contents(alert, groups, self._kinds)
 
-    def take(self, alert: ClassifiableAlert) -> Sample:
-        """Take what the model needs from an alert.
+    def is_ruled(self, contents: Contents) -> bool:
+        """Say whether the asteroid rule decides, so that the model is not asked.
 
         Parameters
         ----------
-        alert : ClassifiableAlert
-            The alert.
+        contents : Contents
+            What was read of the alert.
+
+        Returns
+        -------
+        bool
+            True if the model has the rule and it applies.
+        """
+        rule = self._definition.rules.asteroid
+        return rule is not None and is_known_asteroid(rule, contents.values[0])
+
+    def take(self, contents: Contents) -> Sample:
+        """Take what the model needs.
+
+        Parameters
+        ----------
+        contents : Contents
+            What was read of the alert.
 
         Returns
         -------
@@ -100,17 +121,15 @@ class Preparation:
         Unfit
             If it has not what the model needs.
         PacketCorrupt, TooLarge
-            If it cannot be decoded.
+            If a cutout cannot be decoded.
         """
-        if alert.survey.name != self._definition.survey:
-            raise Unfit(f"the model is for alerts of {self._definition.survey}")
-        groups = self._features.groups(alert.survey)
-        values = read_values(alert, (*groups, *self._ruling))
-        stamps = self._decode(alert)
+        start = len(self._asteroid)
+        end = start + len(self._supernova)
+        stamps = self._decode(contents.cutouts)
         return Sample(
             images=[take_images(wanted, stamps) for wanted in self._definition.stamps],
-            features=self._features.raw(values[: len(groups)], stamps),
-            ruling=values[len(groups) :],
+            features=self._features.raw(contents.values[end:], stamps),
+            ruling=contents.values[start:end],
         )
 
     def feed(self, samples: Sequence[Sample]) -> Feed:
@@ -152,8 +171,7 @@ class Preparation:
         rule = self._definition.rules.supernova
         return None if rule is None else why_no_supernova(rule, sample.ruling, probabilities)
 
-    def _decode(self, alert: ClassifiableAlert) -> dict[Kind, Stamp]:
-        cutouts = alert.cutouts()
+    def _decode(self, cutouts: Mapping[Kind, bytes]) -> dict[Kind, Stamp]:
         missing = [kind for kind in self._kinds if kind not in cutouts]
         if missing:
             raise Unfit(f"the alert has no {missing[0]} stamp")

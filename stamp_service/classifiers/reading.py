@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from stamp_service.classifiers.classifier import ClassifiableAlert
 from stamp_service.packets import Alert
+from stamp_service.surveys import Kind
 
 Group = tuple[str, ...]
 
@@ -13,8 +15,24 @@ class Unfit(Exception):
     """An alert that cannot be classified; the message says why, and is shown to readers."""
 
 
-def read_values(alert: ClassifiableAlert, groups: Sequence[Group]) -> list[object]:
-    """Read values of an alert; of a packet, nothing else is decoded.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was read of an alert.
+
+    Parameters
+    ----------
+    values : list
+        For each group the first value that is not null; None where there is none.
+    cutouts : mapping of str to bytes
+        The cutouts that it has, of those that were asked for.
+    """
+
+    values: list[object]
+    cutouts: Mapping[Kind, bytes]
+
+
+def read_contents(alert: ClassifiableAlert, groups: Sequence[Group], kinds: Sequence[Kind]) -> Contents:
+    """Read values and cutouts of an alert; of a packet, in one pass, and nothing else is decoded.
 
     Parameters
     ----------
@@ -22,23 +40,30 @@ def read_values(alert: ClassifiableAlert, groups: Sequence[Group]) -> list[objec
         The alert.
     groups : sequence of tuple of str
         For each value, the dotted paths where it may stand, in order of preference.
+    kinds : sequence of str
+        The cutouts that are needed.
 
     Returns
     -------
-    list
-        For each group the first value that is not null; None where there is none.
+    Contents
+        What is there of them.
 
     Raises
     ------
     PacketCorrupt
         If the alert is damaged.
     """
-    if not groups:
-        return []
     if isinstance(alert, Alert):
-        return alert.values(*groups)
-    record = alert.record()
-    return [_first(record, group) for group in groups]
+        published = [kind for kind in kinds if kind in alert.survey.cutouts]
+        found = alert.values(*groups, *(alert.survey.cutouts[kind].fields for kind in published))
+        cutouts = dict(zip(published, found[len(groups) :], strict=True))
+        # Some writers fill in nothing for a cutout that there is not.
+        return Contents(
+            found[: len(groups)],
+            {kind: data for kind, data in cutouts.items() if isinstance(data, bytes) and data},
+        )
+    record = alert.record() if groups else {}
+    return Contents([_first(record, group) for group in groups], alert.cutouts())
 
 
 def _first(record: Mapping[str, object], group: Group) -> object:
@@ -64,6 +89,8 @@ def number_of(value: object) -> float | None:
     float or None
         The number; None if it is none, or not finite.
     """
+    if type(value) is float:  # nearly every one is
+        return value if math.isfinite(value) else None
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

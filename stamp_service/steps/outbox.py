@@ -1,5 +1,6 @@
 """Where a step's messages go to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ class Outbox:
             if self._producer.flush(_FLUSH_S):
                 # The client gives each message up before this. What is on its way now may come twice.
                 fate = Fate(left=list(waiting), reason="no answer")
-            waiting[:] = fate.left + [without_value(output) for output in fate.too_large]
+            waiting[:] = fate.left + shrink(fate.too_large, fate.too_large)
             if fate.left:
                 raise StoreUnavailable(f"topic {fate.left[0].topic} takes no messages: {fate.reason}")
 
@@ -67,7 +68,7 @@ class Fate:
     left : list of Output
         Those that the broker did not take.
     too_large : list of Output
-        Those that it takes without their values.
+        Those that were in a batch that is too large, and can do without their values.
     reason : str
         Why it did not take one of `left`.
     """
@@ -132,17 +133,27 @@ def produce(producer: "Producer", output: Output, fate: Fate) -> None:
             return
 
 
-def without_value(output: Output) -> Output:
-    """Take the value out of a message.
+def shrink(outputs: Sequence[Output], too_large: Sequence[Output]) -> list[Output]:
+    """Take the values out of messages that are too large.
+
+    The broker refuses messages by the batch, for its largest one. So only those lose their values that are at
+    least half as large as the largest.
 
     Parameters
     ----------
-    output : Output
-        A message whose value is expendable.
+    outputs : sequence of Output
+        The messages.
+    too_large : sequence of Output
+        Those of them that were refused, and whose values are expendable.
 
     Returns
     -------
-    Output
-        The rest of it.
+    list of Output
+        The messages, some without their values.
     """
-    return replace(output, value=None, expendable_value=False)
+    half = max((len(output.value or b"") for output in too_large), default=0) / 2
+    large = {id(output) for output in too_large if len(output.value or b"") >= half}
+    return [
+        replace(output, value=None, expendable_value=False) if id(output) in large else output
+        for output in outputs
+    ]

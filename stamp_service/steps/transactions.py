@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stamp_service.errors import StoreUnavailable
 from stamp_service.steps.connecting import Options, client_log, make_client
 from stamp_service.steps.messages import Output
-from stamp_service.steps.outbox import Fate, produce, without_value
+from stamp_service.steps.outbox import Fate, produce, shrink
 
 if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
@@ -83,10 +83,9 @@ class TransactionalOutbox:
                 fate = self._attempt(waiting, reached)
                 if fate.left:
                     raise StoreUnavailable(f"topic {fate.left[0].topic} takes no messages: {fate.reason}")
-                too_large = {id(output) for output in fate.too_large}
-                if not too_large:
+                if not fate.too_large:
                     return
-                waiting = [without_value(output) if id(output) in too_large else output for output in waiting]
+                waiting = shrink(waiting, fate.too_large)
         except KafkaException as error:
             self._abandon()
             raise StoreUnavailable(f"the transaction failed: {error.args[0].str()}") from None

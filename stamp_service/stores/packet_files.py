@@ -106,5 +106,5 @@ def open_packet(file: Path, surveys: Surveys, schemas: SchemaLookup, max_bytes: 
     if file.stat().st_size > max_bytes:
         raise TooLarge(f"the file is larger than {max_bytes} bytes")
     alert = recognise(surveys, file.read_bytes(), schemas, max_bytes)
-    alert.packet.check()
+    alert.outline()  # looks through all of it
     return alert

@@ -231,8 +231,8 @@ def _open(here: Services, survey: Survey, candid: str, packet: bytes) -> Alert:
     """Look through a packet, so that what is stored can be served; it is the sender's fault if it cannot be."""
     try:
         alert = open_alert(survey, candid, packet, here.schemas, here.settings.max_packet_bytes)
-        alert.packet.check()
-        _ = alert.object_id  # compares the ids
+        alert.outline()  # looks through all of it
+        _ = alert.object_id
     except PacketCorrupt as error:
         raise RequestError(f"avro: {error}", "avro") from None
     return alert

@@ -129,6 +129,12 @@ class ProbabilityContract:
         assert tables.add(many, "m", "1") == 500
         assert ask("SELECT count(*) AS rows FROM probability") == [{"rows": 12000}]
 
+    def test_a_batch_is_written_whole_or_not_at_all(self, tables, ask):
+        tables.register(STEP)
+        with pytest.raises(StoreUnavailable):
+            tables.add([(new_object("ZTF18a"), probabilities(1)), (new_object("ZTF18b"), {None: 1.0})], "m", "1")
+        assert ask("SELECT oid FROM object UNION SELECT oid FROM probability") == []
+
     def test_nothing_to_write(self, tables):
         assert tables.add([], "m", "1") == 0
 

@@ -13,7 +13,7 @@ from stamp_service.classifiers import read_definition
 from stamp_service.classifiers.coordinates import ecliptic, galactic
 from stamp_service.classifiers.definition import AsteroidRule, Feature, SupernovaRule
 from stamp_service.classifiers.features import Features
-from stamp_service.classifiers.reading import Unfit, read_values
+from stamp_service.classifiers.reading import Unfit, read_contents
 from stamp_service.classifiers.rules import is_known_asteroid, supernova_groups, why_no_supernova
 from stamp_service.images import Stamp
 
@@ -38,7 +38,7 @@ class Sent:
 def raw(survey, record, *features, header=None):
     reading = Features([Feature.model_validate(feature) for feature in features])
     stamps = {"science": Stamp(PIXELS, header or {})}
-    return reading.raw(read_values(Sent(survey, record), reading.groups(survey)), stamps)
+    return reading.raw(read_contents(Sent(survey, record), reading.groups(survey), ()).values, stamps)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_published_features_are_the_same_to_the_bit(published, ztf_alerts, share
     taken = [features.raw(alert.values(*groups), {}) for alert in alerts]
     assert features.scale(taken).tobytes() == inputs[array][numbers].tobytes()
     # The same from a record as from a packet.
-    again = features.raw(read_values(Sent(surveys["ztf"], alerts[0].record()), groups), {})
+    again = features.raw(read_contents(Sent(surveys["ztf"], alerts[0].record()), groups, ()).values, {})
     assert again == taken[0]
 
 

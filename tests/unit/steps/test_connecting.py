@@ -6,7 +6,7 @@ import pytest
 
 from stamp_service.errors import ConfigurationError
 from stamp_service.settings import load_settings
-from stamp_service.steps.connecting import consumer_options, producer_options
+from stamp_service.steps.connecting import consumer_options, producer_options, writes_where_it_reads
 from stamp_service.steps.outbox import Outbox
 
 READING = {"CONSUMER_SERVER": "a:1", "CONSUMER_GROUP_ID": "g"}
@@ -82,6 +82,32 @@ def test_another_broker_to_write_to_has_its_own_user(settings):
     )
     assert (options["bootstrap.servers"], options["sasl.username"], options["sasl.password"]) == ("b:2", "v", "q")
     assert options["sasl.mechanism"] == "PLAIN"
+
+
+@pytest.mark.parametrize(
+    ("server", "same"),
+    [(None, True), ("a:1", True), ("b:1, a:1", True), ("a:2", False), ("b:1,b:2", False)],
+)
+def test_transactions_need_a_broker_in_common(settings, server, same):
+    written = {"PRODUCER_SERVER": server} if server else {}
+    assert writes_where_it_reads(settings(**READING, **written)) is same
+
+
+def test_a_transaction_ends_before_the_brokers_give_it_up(settings):
+    one, other = (producer_options(settings(**READING), transactional=True) for _ in range(2))
+    assert one["transactional.id"] != other["transactional.id"]
+    assert "message.timeout.ms" not in one  # the client derives it
+    own = '{"transactional.id": "mine"}'
+    assert (
+        producer_options(settings(**READING, STAMP_PRODUCER_OPTIONS=own), transactional=True)["transactional.id"]
+        == "mine"
+    )
+
+
+def test_further_brokers_are_written_to_as_the_same_user(settings):
+    given = settings(**READING, PRODUCER_SERVER="b:2", PRODUCER_SASL_USERNAME="v", PRODUCER_SASL_PASSWORD="q")
+    options = producer_options(given, "c:3")
+    assert (options["bootstrap.servers"], options["sasl.username"], options["sasl.password"]) == ("c:3", "v", "q")
 
 
 def test_further_options_win_except_over_what_the_loop_relies_on(settings):

@@ -7,6 +7,7 @@ import pytest
 from stamp_service.errors import ConfigurationError
 from stamp_service.settings import load_settings
 from stamp_service.steps import Topics, nightly_topics
+from stamp_service.steps.topics import result_topic
 
 
 def nightly(
@@ -49,6 +50,21 @@ def test_fixed_topics_and_nights_are_read_together():
 
 
 @pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, None),
+        ({"producer_topic": "results"}, "results"),
+        ({"producer_topic": "results", "producer_topic_format": "night_%s"}, "night_20260301"),
+        ({"producer_topic_format": "%s", "producer_date_format": "%d/%m", "producer_change_hour": 22}, "01/03"),
+        ({"producer_topic_format": "%s", "producer_date_format": "%d", "producer_change_hour": 23}, "28"),
+    ],
+)
+def test_results_go_to_one_topic(settings, name):
+    now = datetime(2026, 2, 28, 22 if "producer_change_hour" in settings else 23, 30, tzinfo=UTC)
+    assert result_topic(load_settings(**settings), now) == name
+
+
+@pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({}, "neither CONSUMER_TOPICS nor TOPIC_STRATEGY_FORMAT"),
@@ -58,6 +74,11 @@ def test_fixed_topics_and_nights_are_read_together():
         ({"consumer_topics": ("^stamp.*",)}, "must not read the topic that it writes to"),
         ({"consumer_topics": ("^.*",), "dead_letter_topic": "x"}, "must not read the topic that it writes to"),
         ({"consumer_topics": ("a",), "producer_topic": "a"}, "must not read the topic that it writes to"),
+        ({"consumer_topics": ("a",), "scribe_topic": "a"}, "must not read the topic that it writes to"),
+        (
+            {"consumer_topics": ("^night.*",), "producer_topic_format": "night_%s"},
+            "must not read the topic that it writes to",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(settings, says):
