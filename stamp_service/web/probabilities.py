@@ -5,8 +5,9 @@ from dataclasses import asdict
 from flask import Blueprint, Flask, Response, current_app, request
 
 from stamp_service.errors import ObjectNotFound
-from stamp_service.probabilities import ProbabilityTables, open_probabilities
+from stamp_service.probabilities import ObjectClassification, ProbabilityTables, open_probabilities
 from stamp_service.settings import Settings
+from stamp_service.surveys import Survey
 from stamp_service.web.lists import answer_list
 from stamp_service.web.openapi import Operation, describe
 from stamp_service.web.services import services
@@ -63,8 +64,33 @@ def probabilities(survey: str, object_id: str) -> Response:
     found = here.surveys.named(survey)
     public = here.access.check(found, "metadata", request.headers.get("Authorization"))
     checked = found.check_object_id(object_id)
-    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
-    if found.name != tables.survey:
-        raise ObjectNotFound(f"no probabilities of {found.name} objects are kept")
-    said = [asdict(one) for one in tables.of_object(checked)]
+    said = [asdict(one) for one in classifications_of(found, checked)]
     return answer_list({"survey": found.name, "object_id": checked, "classifications": said}, public=public)
+
+
+def classifications_of(survey: Survey, object_id: str) -> list[ObjectClassification]:
+    """Read what classifiers say of an object.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey.
+    object_id : str
+        A checked object id.
+
+    Returns
+    -------
+    list of ObjectClassification
+        By name and version of the classifier.
+
+    Raises
+    ------
+    ObjectNotFound
+        If none says anything.
+    StoreUnavailable, StoreTimeout
+        If the database could not be asked.
+    """
+    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
+    if survey.name != tables.survey:
+        raise ObjectNotFound(f"no probabilities of {survey.name} objects are kept")
+    return tables.of_object(object_id)

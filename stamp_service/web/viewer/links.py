@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from stamp_service.index import IndexedAlert
 from stamp_service.packets import Summary
 from stamp_service.surveys import Survey
 
@@ -14,7 +15,7 @@ _OF_A_POSITION: Mapping[str, str] = {
 }
 
 
-def links_elsewhere(survey: Survey, object_id: str | None, summary: Summary) -> dict[str, str]:
+def links_elsewhere(survey: Survey, object_id: str | None, summary: Summary | IndexedAlert) -> dict[str, str]:
     """Link to an alert's object and its place in the sky.
 
     Parameters
@@ -23,7 +24,7 @@ def links_elsewhere(survey: Survey, object_id: str | None, summary: Summary) -> 
         Knows where its objects are shown.
     object_id : str or None
         The object, if there is one.
-    summary : Summary
+    summary : Summary or IndexedAlert
         Has the position.
 
     Returns

@@ -1,14 +1,15 @@
 """Positions as people write them."""
 
+from stamp_service.index import IndexedAlert
 from stamp_service.packets import Summary
 
 
-def sexagesimal(summary: Summary) -> str | None:
+def sexagesimal(summary: Summary | IndexedAlert) -> str | None:
     """Write a position in hours and degrees.
 
     Parameters
     ----------
-    summary : Summary
+    summary : Summary or IndexedAlert
         Of an alert.
 
     Returns

@@ -1,0 +1,91 @@
+/** The page of one object: its stamps, one after the other, and its light curve. */
+
+import { showLightCurve } from "./light-curve.js";
+
+const root = document.documentElement.dataset.root;
+const data = JSON.parse(document.querySelector("#data").textContent);
+const TILE = 126;
+const GAP = 2;
+const movie = document.querySelector("#movie");
+const strip = document.querySelector("#strip");
+const play = document.querySelector("#play");
+const kinds = document.querySelector("#kind");
+const speed = document.querySelector("#speed");
+const moment = document.querySelector("#moment");
+
+let sheet = null;
+let shown = 0;
+let timer = 0;
+
+/** All stamps of a kind come as one picture. */
+function sheetUrl(kind) {
+  const names = data.alerts.map((one) => `${one.survey}/${one.alert_id}`).join(",");
+  return `${root}/v1/stamps/sheet.png?${new URLSearchParams({ alerts: names, kinds: kind, tile: TILE })}`;
+}
+
+function cut(canvas, place) {
+  canvas.width = canvas.height = TILE;
+  canvas.getContext("2d").drawImage(sheet, 0, place * (TILE + GAP), TILE, TILE, 0, 0, TILE, TILE);
+}
+
+function describe(one) {
+  const brightness = one.magnitude !== null ? `${one.magnitude.toFixed(2)} mag` : one.flux_njy !== null ? `${one.flux_njy.toFixed(0)} nJy` : "";
+  return `MJD ${one.time_mjd?.toFixed(4) ?? "unknown"}  ${one.band ?? ""}  ${brightness}`;
+}
+
+function show(place) {
+  shown = (place + data.alerts.length) % data.alerts.length;
+  if (sheet) cut(movie, shown);
+  moment.textContent = `${shown + 1} of ${data.alerts.length}   ${describe(data.alerts[shown])}`;
+  for (const [number, entry] of [...strip.children].entries()) {
+    entry.firstElementChild.setAttribute("aria-current", number === shown);
+  }
+}
+
+function run(isOn) {
+  play.setAttribute("aria-pressed", isOn);
+  play.textContent = isOn ? "Pause" : "Play";
+  // While it runs, nobody wants each moment read out.
+  moment.setAttribute("aria-live", isOn ? "off" : "polite");
+  clearInterval(timer);
+  if (isOn) timer = setInterval(() => show(shown + 1), 1000 / Number(speed.value));
+}
+
+async function load(kind) {
+  const picture = new Image();
+  picture.src = sheetUrl(kind);
+  await picture.decode();
+  sheet = picture;
+  for (const [place, entry] of [...strip.children].entries()) cut(entry.querySelector("canvas"), place);
+  show(shown);
+}
+
+function fillStrip() {
+  for (const [place, one] of data.alerts.entries()) {
+    const entry = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-label", describe(one));
+    button.append(document.createElement("canvas"));
+    button.addEventListener("click", () => show(place));
+    button.addEventListener("dblclick", () => location.assign(`${root}/alert/${one.survey}/${encodeURIComponent(one.alert_id)}`));
+    entry.append(button);
+    strip.append(entry);
+  }
+}
+
+kinds.addEventListener("change", () => {
+  load(kinds.value);
+  for (const [id, form] of [["#as-gif", "gif"], ["#as-png", "png"]]) {
+    const link = document.querySelector(id);
+    link.href = link.href.replace(/[a-z]+\.[a-z]+(\?.*)?$/, `${kinds.value}.${form}`);
+  }
+});
+play.addEventListener("click", () => run(play.getAttribute("aria-pressed") !== "true"));
+speed.addEventListener("input", () => play.getAttribute("aria-pressed") === "true" && run(true));
+
+fillStrip();
+show(data.alerts.length - 1);
+showLightCurve(document.querySelector("#light-curve"), data, root);
+await load(kinds.value);
+document.documentElement.dataset.ready = "true";
