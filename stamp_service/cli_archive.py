@@ -91,8 +91,8 @@ def add(context: click.Context, nights: tuple[str, ...], survey_name: str | None
     """Put the packets of nights into the store.
 
     Each night is the date (2018-06-26) of a downloaded one, or any .tar.gz or .tar of packets. The archive is read
-    in place. Running this again changes nothing, and an interrupted run is continued. Exit status 1 if anything was
-    refused.
+    in place. Running this again changes nothing, and an interrupted run is continued. Exit status 1 if anything
+    was refused.
     """
     settings = load_settings()
     surveys = load_surveys(settings.surveys_dir)
