@@ -37,7 +37,10 @@ def archive() -> None:
 @click.option("--local", is_flag=True, help="Only those that are here; asks no server.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 def list_nights(local: bool, limit: int | None) -> None:
-    """List the nights that have alerts, newest first, with their sizes; `*` marks those that are here."""
+    """List the nights that have alerts, newest first.
+
+    With their sizes; `*` marks those that are here.
+    """
     settings = load_settings()
     here = get_local_release_list(settings=settings)
     if local:
@@ -59,17 +62,20 @@ def _shown(size_bytes: int | None) -> str:
 )
 @click.option("--stop-on-exist", is_flag=True, help="With --recent: end at the first night that is here.")
 def download(dates: tuple[datetime, ...], recent: int | None, stop_on_exist: bool) -> None:
-    """Download nights by date (2018-06-26), or the newest ones; the newest one if nothing is said.
+    """Download nights.
 
-    A download that was cut goes on where it ended. A night is here once its length and checksum are right.
+    By date (2018-06-26), or the newest ones; the newest one if nothing is said. A download that was cut goes on
+    where it ended. A night is here once its length and checksum are right.
     """
     if dates and recent is not None:
         raise click.UsageError("name dates or --recent, not both")
     settings = load_settings()
     if dates:
-        paths = [download_data_date(date.year, date.month, date.day, settings=settings) for date in dates]
-    else:
-        paths = download_recent_data(recent or 1, stop_on_exist, settings=settings)
+        for date in dates:
+            path = download_data_date(date.year, date.month, date.day, settings=settings)
+            click.echo(f"downloaded {path.name}")
+        return
+    paths = download_recent_data(recent or 1, stop_on_exist, settings=settings)
     for path in paths:
         click.echo(f"downloaded {path.name}")
     if not paths:
@@ -82,10 +88,11 @@ def download(dates: tuple[datetime, ...], recent: int | None, stop_on_exist: boo
 @click.option("--from-start", is_flag=True, help="Check every packet, even if an interrupted run stored it.")
 @click.pass_context
 def add(context: click.Context, nights: tuple[str, ...], survey_name: str | None, from_start: bool) -> None:
-    """Put the packets of nights into the store: a date (2018-06-26) of a downloaded night, or any .tar.gz or .tar.
+    """Put the packets of nights into the store.
 
-    The archive is read in place. Running this again changes nothing, and an interrupted run is continued. Exit
-    status 1 if anything was refused.
+    Each night is the date (2018-06-26) of a downloaded one, or any .tar.gz or .tar of packets. The archive is read
+    in place. Running this again changes nothing, and an interrupted run is continued. Exit status 1 if anything
+    was refused.
     """
     settings = load_settings()
     surveys = load_surveys(settings.surveys_dir)

@@ -107,7 +107,7 @@ class Models:
             return self._opened[name]
 
     def _folders(self) -> dict[str, Path]:
-        found = sorted(self._folder.glob(f"*/{DEFINITION_FILE}")) if self._folder is not None else []
+        found = sorted(self._folder.glob(f"[!.]*/{DEFINITION_FILE}")) if self._folder is not None else []
         return {file.parent.name: file.parent for file in found} | {DEMO: DEMO_FOLDER}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, select, update
+from sqlalchemy import URL, Connection, Engine, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stamp_service.errors import ObjectNotFound, StoreUnavailable
@@ -22,6 +22,13 @@ from stamp_service.remote.databases import explained, make_engine, writing
 from stamp_service.remote.processes import PerProcess
 
 _NAME = "the index"
+
+# Made once: making it takes SQLAlchemy as long as all the rest of a look-up.
+_OF_OBJECT = (
+    select(alerts)
+    .where(alerts.c.survey == bindparam("of_survey"), alerts.c.object_id == bindparam("of_object"))
+    .order_by(alerts.c.time_mjd, alerts.c.alert_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +161,9 @@ class AlertIndex:
         StoreUnavailable, StoreTimeout
             If the database could not be asked.
         """
-        wanted = (
-            select(alerts)
-            .where(alerts.c.survey == survey, alerts.c.object_id == object_id)
-            .order_by(alerts.c.time_mjd, alerts.c.alert_id)
-        )
         with self._reading() as connection:
-            found = [entry_at(row) for row in connection.execute(wanted)]
+            rows = connection.execute(_OF_OBJECT, {"of_survey": survey, "of_object": object_id})
+            found = [entry_at(row) for row in rows]
         if not found:
             raise ObjectNotFound(f"no alert of {survey} object {object_id} is known")
         return found

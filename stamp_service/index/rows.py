@@ -44,24 +44,27 @@ def entry_at(row: Any) -> IndexedAlert:  # noqa: ANN401 - a row has the columns 
     Parameters
     ----------
     row : sqlalchemy.Row
-        A row with all columns.
+        A row with all columns of the table, in its order.
 
     Returns
     -------
     IndexedAlert
         The alert.
     """
+    # By place: SQLAlchemy takes longer to look up a name than to read the row.
+    survey, alert_id, object_id, time_mjd, ra_deg, dec_deg, _, *others = row
+    band, magnitude, flux_njy, kinds, place, real_bogus = others
     return IndexedAlert(
-        survey=row.survey,
-        alert_id=row.alert_id,
-        object_id=row.object_id,
-        time_mjd=None if row.time_mjd == -math.inf else row.time_mjd,
-        ra_deg=row.ra_deg,
-        dec_deg=row.dec_deg,
-        band=row.band,
-        magnitude=row.magnitude,
-        flux_njy=row.flux_njy,
-        kinds=kinds_of(row.kinds),
-        place=row.place,
-        real_bogus=row.real_bogus,
+        survey=survey,
+        alert_id=alert_id,
+        object_id=object_id,
+        time_mjd=None if time_mjd == -math.inf else time_mjd,
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        band=band,
+        magnitude=magnitude,
+        flux_njy=flux_njy,
+        kinds=kinds_of(kinds),
+        place=place,
+        real_bogus=real_bogus,
     )

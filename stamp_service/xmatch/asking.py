@@ -12,6 +12,7 @@ from stamp_service.xmatch.hats import is_hats, match_hats
 from stamp_service.xmatch.matching import Positions, join, match
 
 TWO_MASS = "vizier:II/246/out"
+_HALF_A_TURN_ARCSEC = 180 * 3600
 
 
 def get_xmatches(
@@ -54,14 +55,14 @@ def get_xmatches(
     NotFound
         If there is no such file.
     RequestError
-        If something is no table, has no positions, or is no catalogue; if the distance is not positive.
+        If something is no table, has no positions, or is no catalogue; if the distance is none on the sky.
     StoreUnavailable
         If the catalogue cannot be asked.
     ConfigurationError
         If what reads or asks it is not installed.
     """
-    if not max_distance_arcsec > 0:
-        raise RequestError("max_distance_arcsec is not positive", "max_distance_arcsec")
+    if not 0 < max_distance_arcsec <= _HALF_A_TURN_ARCSEC:
+        raise RequestError("max_distance_arcsec is not positive, or more than 180 degrees", "max_distance_arcsec")
     first = fcat1 if isinstance(fcat1, Table) else read_table(Path(fcat1))
     if not len(first) and not first.colnames:
         first = Table(names=("alert_id", "ra", "dec"), dtype=("i8", "f8", "f8"))

@@ -31,7 +31,8 @@ _WORTH_REPEATING = {429, 500, 502, 503, 504}
 _LONGEST_RETRY_AFTER_S = 60.0
 # A server that sends less than this on average, over the longest wait, counts as one that sends nothing.
 _SLOWEST_BYTES_PER_S = 1024
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)", re.ASCII)
+_CONTENT_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,8 @@ class Downloader:
             part.forget()
             raise Transient(StoreUnavailable(f"{self.who} answered with another range than was asked for"))
         part.begin(_version(response))
-        announced = response.headers.get("Content-Length", "")
-        return int(announced) if announced.isdecimal() else None
+        announced = _CONTENT_LENGTH.fullmatch(response.headers.get("Content-Length", ""))
+        return int(announced[0]) if announced else None
 
     @contextmanager
     def _asked(self, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:

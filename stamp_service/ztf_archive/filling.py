@@ -235,7 +235,12 @@ class _Journal:
         buckets = sorted((name, settings.bucket(name)) for name in surveys)
         run = (
             *(str(night.resolve()), status.st_size, status.st_mtime_ns),
-            *(str(settings.data_dir.resolve()), settings.s3_endpoint_url, buckets),
+            *(
+                str(settings.data_dir.resolve()),
+                settings.s3_endpoint_url,
+                buckets,
+                sorted(settings.packed_surveys),
+            ),
         )
         digest = hashlib.blake2b(repr(run).encode(), digest_size=8).hexdigest()
         self._path = nights_folder(settings) / f"{night.name}.{digest}.unfinished"

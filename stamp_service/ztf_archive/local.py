@@ -1,6 +1,7 @@
 """The alerts that are on this machine: in downloaded nights, or in the local store."""
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from stamp_service.errors import AlertNotFound, NotFound, RequestError
 from stamp_service.packets import Packet, open_alert
 from stamp_service.settings import Settings, load_settings
-from stamp_service.stores import LocalStore, open_local
+from stamp_service.stores import LocalStore, PackedStore, open_local, open_packed
 from stamp_service.surveys import Survey, load_surveys
 from stamp_service.ztf_archive.nights import PACKET_SUFFIX, NightPacket, iter_night
 from stamp_service.ztf_archive.releases import is_release_name
@@ -94,11 +95,11 @@ def get_local_alert_list(*, settings: Settings | None = None) -> list[int]:
     StoreUnavailable
         If a night or the store cannot be read.
     """
-    here = _Here(settings)
-    nights = here.nights()
-    if not nights:
-        return [int(alert_id) for alert_id in here.store.alert_ids(here.survey)]
-    return [int(candid) for night in nights for candid in here.ids(night)]
+    with closing(_Here(settings)) as here:
+        nights = here.nights()
+        if not nights:
+            return [int(alert_id) for _, alert_id in here.stored()]
+        return [int(candid) for night in nights for candid in here.ids(night)]
 
 
 def get_number_local_alerts(*, settings: Settings | None = None) -> int:
@@ -193,9 +194,9 @@ def get_alert_data(candid: int | str, raw: bool = False, *, settings: Settings |
     PacketCorrupt
         If a night or the packet is damaged.
     """
-    here = _Here(settings)
-    packet = here.find(here.survey.check_alert_id(str(candid), "candid"))
-    return packet if raw else here.decode(packet)
+    with closing(_Here(settings)) as here:
+        packet = here.find(here.survey.check_alert_id(str(candid), "candid"))
+        return packet if raw else here.decode(packet)
 
 
 class _Here:
@@ -203,8 +204,15 @@ class _Here:
 
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings or load_settings()
-        self.survey: Survey = load_surveys(self._settings.surveys_dir)["ztf"]
-        self.store: LocalStore = open_local(self._settings)
+        surveys = load_surveys(self._settings.surveys_dir)
+        self.survey: Survey = surveys["ztf"]
+        is_packed = self.survey.name in self._settings.packed_surveys
+        packed = [open_packed(self._settings, surveys)] if is_packed else []
+        self._stores: list[PackedStore | LocalStore] = [*packed, open_local(self._settings)]
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
 
     def nights(self) -> list[Path]:
         folder = nights_folder(self._settings)
@@ -214,27 +222,38 @@ class _Here:
         return iter_night(night, max_packet_bytes=self._settings.max_packet_bytes)
 
     def packets(self) -> Iterator[bytes]:
-        nights = self.nights()
-        for night in nights:
-            yield from (packet for packet, _ in self.read(night))
-        if not nights:
-            yield from (self.store.get(self.survey, alert_id) for alert_id in self.store.alert_ids(self.survey))
+        with closing(self):
+            nights = self.nights()
+            for night in nights:
+                yield from (packet for packet, _ in self.read(night))
+            if not nights:
+                yield from (store.get(self.survey, alert_id) for store, alert_id in self.stored())
+
+    def stored(self) -> Iterator[tuple[PackedStore | LocalStore, str]]:
+        """Name what the stores have, each alert once: what was packed later is in both."""
+        seen: set[str] = set()
+        for store in self._stores:
+            for alert_id in store.alert_ids(self.survey):
+                if alert_id not in seen:
+                    yield store, alert_id
+                    if store is not self._stores[-1]:
+                        seen.add(alert_id)
 
     def decode(self, packet: bytes) -> dict[str, Any]:
         return Packet.parse(packet, max_bytes=self._settings.max_packet_bytes).record()
 
     def find(self, alert_id: str) -> bytes:
-        try:
-            return self.store.get(self.survey, alert_id)
-        except AlertNotFound:
-            for night in self.nights():
-                (places,) = np.nonzero(self.ids(night) == int(alert_id))
-                if places.size:
-                    packet = next(islice(self.read(night), int(places[0]), None)).packet
-                    # Reading anything compares the id: members may be called anything.
-                    _ = open_alert(self.survey, alert_id, packet).object_id
-                    return packet
-            raise
+        for store in self._stores:
+            with suppress(AlertNotFound):
+                return store.get(self.survey, alert_id)
+        for night in self.nights():
+            (places,) = np.nonzero(self.ids(night) == int(alert_id))
+            if places.size:
+                packet = next(islice(self.read(night), int(places[0]), None)).packet
+                # Reading anything compares the id: members may be called anything.
+                _ = open_alert(self.survey, alert_id, packet).object_id
+                return packet
+        raise AlertNotFound(f"there is no {self.survey.name} alert {alert_id} on this machine")
 
     def ids(self, night: Path) -> npt.NDArray[np.int64]:
         """Read the ids of a night's packets, shape (n,); off the night itself only if it changed."""

@@ -13,7 +13,7 @@ EMPTY_BYTES = 44
 
 _NAME = re.compile(r"ztf_public_([0-9]{8})\.tar\.gz", re.ASCII)
 # Apache writes `44`, `9.5M`, `5.3G`; other servers `44B` or the plain number of bytes.
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)B?", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([KMGT]?)B?", re.ASCII | re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 

@@ -194,7 +194,7 @@ class IndexContract:
                 for one in entries
                 if separation_deg(ra_deg, dec_deg, one.ra_deg, one.dec_deg) <= radius_arcsec / 3600
             }
-            found = pages(index, 7, survey, cone=Cone(ra_deg, dec_deg, radius_arcsec))
+            found = pages(index, 40, survey, cone=Cone(ra_deg, dec_deg, radius_arcsec))
             assert {one.alert_id for one in found} == inside
             assert 10 < len(inside) < 300
 

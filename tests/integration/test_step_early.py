@@ -18,7 +18,7 @@ from tests.integration.services.kafka import free_port
 from tests.integration.services.service import running_service
 from tests.integration.services.waiting import wait_until
 
-STAGES = ("consume", "process", "database", "produce", "commit")
+STAGES = ("process", "database", "produce", "commit")
 POISON = (b"no packet", None, b"Obj\x01" + 50 * b"\xff")
 
 

@@ -253,6 +253,21 @@ def test_the_command(run, local, tmp_path, shared_data, settings, surveys):
     assert run("xmatch").output.startswith("angDist,alert_id,ra,dec")
 
 
+def test_what_cannot_be_written_is_said(run, local, tmp_path):
+    ALERTS.write(tmp_path / "alerts.csv", format="ascii.csv")
+    local["flags"] = np.zeros((len(local), 3), dtype=int)
+    local.write(tmp_path / "stars.fits")
+    words = ("xmatch", tmp_path / "alerts.csv", "--catalogue", tmp_path / "stars.fits")
+    printed = run(*words)
+    assert printed.stderr == "left out, because CSV has one value per row: flags\n"
+    assert len(Table.read(printed.stdout.splitlines(), format="ascii.csv")) == 4
+    refused = run(*words, "-o", tmp_path / "nowhere" / "m.csv")
+    assert refused.exit_code == 2
+    assert "there is no folder" in refused.output
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    assert "could not be written" in run(*words, "-o", tmp_path / "full.csv").output
+
+
 def test_it_is_brute_force_on_a_billion_pairs():
     rng = np.random.default_rng(5)
     dec = np.degrees(np.arcsin(rng.uniform(-1, 1, 20_000)))

@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from shutil import copytree
 
 import pytest
 from click.testing import CliRunner
@@ -24,12 +25,19 @@ def settings(monkeypatch, tmp_path):
     return Settings()
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, surveys):
+    """A data folder with the synthetic alerts in its local store, and no index."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("filled"))
+    fill(dict.fromkeys(surveys, open_local(settings)), surveys, settings.schemas_path)
+    return settings.data_dir
+
+
 @pytest.fixture
-def local(settings, surveys):
-    """The synthetic alerts in the local store, and nothing in the index."""
-    store = open_local(settings)
-    fill(dict.fromkeys(surveys, store), surveys, settings.schemas_path)
-    return store
+def local(settings, filled):
+    """A store like that of the test's own."""
+    copytree(filled, settings.data_dir, dirs_exist_ok=True)
+    return open_local(settings)
 
 
 def run(*words, status=0):

@@ -6,16 +6,17 @@ import pytest
 from PIL import Image
 
 from stamp_service.demo import demo_alerts
+from stamp_service.packets import recognise
 
 
 @pytest.fixture(scope="module")
 def served(make_app):
     """A client of a service with the synthetic alerts, and the alerts of its first object."""
-    app = make_app()
+    app = make_app(filled=False)
     alerts = list(demo_alerts("ztf", objects=1))
     here = app.extensions["stamp_service"]
     for alert in alerts:
-        here.resolver.put(here.surveys["ztf"], alert.alert_id, alert.packet, alert.object_id)
+        here.resolver.put(recognise(here.surveys, alert.packet, here.schemas))
     return app.test_client(), alerts
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stamp_service.classifiers import read_definition
+from stamp_service.classifiers import Models, Running, read_definition
 from stamp_service.classifiers.conversion import convert
 from stamp_service.classifiers.conversion.sources import MAX_FILE_BYTES, archive_files, find_checkpoint
 from stamp_service.cli import main
@@ -222,3 +222,11 @@ def test_the_command_says_what_it_made(tmp_path):
         2,
         "Error: out is there already, and is replaced only with --replace\n",
     )
+
+
+def test_a_model_that_is_being_written_is_not_offered(tmp_path):
+    convert(put(tmp_path / "net", members()), tmp_path / "models" / "mine")
+    assert Models(tmp_path / "models", Running()).names() == ("demo", "mine")
+    # What is left where the machine went down between two steps.
+    (tmp_path / "models" / "mine").rename(tmp_path / "models" / ".mine.0123456789abcdef.old")
+    assert Models(tmp_path / "models", Running()).names() == ("demo",)

@@ -289,3 +289,11 @@ def test_a_model_that_does_not_match_its_checksum_is_not_used(open_step, tmp_pat
     graph.write_bytes(graph.read_bytes().replace(b"linear", b"Linear"))
     with pytest.raises(ConfigurationError, match=r"is not the file that model\.toml was written for"):
         open_step(model_dir=tmp_path)
+
+
+def test_the_demonstration_classifies_what_the_demo_makes(open_step, packets):
+    step, _ = open_step(model_dir=None, model_name="demo")
+    objects, refused = taken(step, *packets)
+    assert refused == []
+    assert len(objects) >= 5
+    assert all(sum(found.probabilities.values()) == pytest.approx(1) for found in objects)

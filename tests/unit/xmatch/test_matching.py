@@ -89,8 +89,8 @@ def test_tables_without_positions_are_refused(table, columns):
         get_xmatches(table, positions([1], [1]), columns1=columns)
 
 
-@pytest.mark.parametrize("distance", [0, -1, float("nan")])
-def test_distances_are_positive(distance):
+@pytest.mark.parametrize("distance", [0, -1, float("nan"), float("inf")])
+def test_distances_are_some_on_the_sky(distance):
     with pytest.raises(RequestError, match="not positive"):
         get_xmatches(positions([1], [1]), positions([1], [1]), distance)
 

@@ -7,7 +7,7 @@ import pytest
 
 from stamp_service.errors import AlertNotFound, NotFound, PacketCorrupt, RequestError
 from stamp_service.settings import Settings
-from stamp_service.stores import open_local
+from stamp_service.stores import open_local, open_packed
 from stamp_service.ztf_archive import (
     get_alert_data,
     get_local_alert_list,
@@ -75,6 +75,21 @@ def test_alerts_come_in_lists(settings, two_nights):
 def test_lists_have_a_positive_length(settings, two_nights, number):
     with pytest.raises(RequestError):
         iter_alerts(number, settings=settings)
+
+
+def test_packed_alerts_are_found_and_read_once(settings, packets, surveys):
+    keeps_packs = settings.model_copy(update={"packed_surveys": ("ztf",)})
+    packed, local = open_packed(keeps_packs, surveys), open_local(settings)
+    for number, (candid, packet) in enumerate(packets.items()):
+        if number != 1:
+            packed.put(surveys["ztf"], str(candid), packet)
+        if number < 2:
+            local.put(surveys["ztf"], str(candid), packet)
+    packed.close()
+    assert sorted(get_local_alert_list(settings=keeps_packs)) == sorted(packets)
+    assert sorted(iter_alerts(raw=True, settings=keeps_packs)) == sorted(packets.values())
+    assert all(get_alert_data(candid, raw=True, settings=keeps_packs) == packets[candid] for candid in packets)
+    assert get_number_local_alerts(settings=settings) == 2
 
 
 def test_an_alert_is_found_in_a_night(settings, packets, two_nights):
