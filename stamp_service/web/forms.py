@@ -62,7 +62,7 @@ class StyleQuery(BaseModel):
         Style
             Everything that decides the picture.
         """
-        given = self.model_dump(exclude_none=True)
+        given = self.model_dump(include=set(StyleQuery.model_fields), exclude_none=True)
         return replace(default_style(question.survey, kind), **given)
 
 

@@ -66,7 +66,7 @@ def object_animation(survey: str, object_id: str, kind: Kind, form: AnimationFor
     here = services()
     tiles = [tile for one in alerts[-_MOST_FRAMES:] if (tile := _tile(found, one, kind, query)) is not None]
     if not tiles:
-        raise NotFound(f"no {kind} stamp of {found.name} object {object_id} can be shown")
+        raise NotFound(f"There is no {kind} stamp of {found.name} object {object_id} that can be shown.")
     drawn = draw_animation(
         tiles,
         form=form,
