@@ -21,7 +21,7 @@ from stamp_service.images.packing import pack_fits
 from stamp_service.images.png import add_text
 from stamp_service.images.sheets import DEFAULT_TILE_PX, Rectangle, Tile, draw_contact_sheet
 from stamp_service.images.sky import Tangent, find_tangent
-from stamp_service.images.triptych import draw_triptych
+from stamp_service.images.triptych import draw_triptych, measure_triptych
 
 __all__ = [
     "DEFAULT_SIZE_PX",
@@ -51,6 +51,7 @@ __all__ = [
     "find_tangent",
     "gunzip_cutout",
     "gzip_cutout",
+    "measure_triptych",
     "pack_fits",
     "to_json",
     "to_npy",

@@ -1,6 +1,6 @@
 """The triptych: all stamps of an alert side by side, labelled, on white."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -113,18 +113,45 @@ def draw_triptych(
         if (stamp := stamps.get(kind)) is not None
     }
     empty = max((style.size or DEFAULT_SIZE_PX for style in drawn.values()), default=DEFAULT_SIZE_PX)
-    page = _Page(
-        max((picture.width for picture in pictures.values()), default=empty),
-        max((picture.height for picture in pictures.values()), default=empty),
-        len(drawn),
-        len(title),
-    )
+    page = _lay_out([(picture.height, picture.width) for picture in pictures.values()], empty, len(drawn), len(title))
     _check_size(page.width, page.height, max_pixels)
     image = Image.new("RGB", (page.width, page.height), _PAPER)
     _write_title(image, page, title)
     for number, kind in enumerate(drawn):
         _place_panel(image, page, number, kind, pictures.get(kind))
     return encode_png(np.asarray(image))
+
+
+def measure_triptych(
+    shapes: Iterable[tuple[int, ...]], survey: Survey, *, size_px: int = DEFAULT_SIZE_PX, lines: int
+) -> tuple[int, int]:
+    """Say how large a triptych is going to be, without drawing it.
+
+    Parameters
+    ----------
+    shapes : iterable of tuple of int
+        Shapes (ny, nx) of the stamps that there are.
+    survey : Survey
+        The survey.
+    size_px : int
+        The most pixels of a panel's longer side, as `size` of its style.
+    lines : int
+        Lines of the title.
+
+    Returns
+    -------
+    width, height : int
+        In pixels. Stamps that are turned to north need more.
+    """
+    panels = [(ny * fit_scale((ny, nx), size_px), nx * fit_scale((ny, nx), size_px)) for ny, nx in shapes]
+    page = _lay_out(panels, size_px, len(survey.kinds), lines)
+    return page.width, page.height
+
+
+def _lay_out(panels: Sequence[tuple[int, int]], empty: int, count: int, lines: int) -> _Page:
+    """Make room for the largest of the panels, (ny, nx) each."""
+    height = max((ny for ny, _ in panels), default=empty)
+    return _Page(max((nx for _, nx in panels), default=empty), height, count, lines)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

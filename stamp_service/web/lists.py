@@ -126,8 +126,8 @@ def search(survey: str, query: SearchQuery) -> Response:
     found, public = _ask(survey)
     page = services().index.search(
         found.name,
-        since_mjd=_mjd(query.since, "since"),
-        until_mjd=_mjd(query.until, "until"),
+        since_mjd=read_mjd(query.since, "since"),
+        until_mjd=read_mjd(query.until, "until"),
         cone=_cone(query.cone),
         limit=query.limit,
         after=query.after,
@@ -143,7 +143,26 @@ def _ask(survey: str) -> tuple[Survey, bool]:
     return found, here.access.check(found, "metadata", request.headers.get("Authorization"))
 
 
-def _mjd(text: str | None, parameter: str) -> float | None:
+def read_mjd(text: str | None, parameter: str) -> float | None:
+    """Read a time that came from outside.
+
+    Parameters
+    ----------
+    text : str or None
+        A modified Julian date, or ISO 8601, which is UTC unless it says more.
+    parameter : str
+        What the request calls it, for the error.
+
+    Returns
+    -------
+    float or None
+        Modified Julian date; None if none was given.
+
+    Raises
+    ------
+    RequestError
+        If it is neither.
+    """
     if text is None:
         return None
     try:
@@ -221,6 +240,31 @@ def describe_alert(
             "triptych": f"{base}/stamps/{name}.png",
         },
     }
+
+
+def measured_words(object_id: str | None, measured: Summary | IndexedAlert) -> list[str]:
+    """Say in words what was measured.
+
+    Parameters
+    ----------
+    object_id : str or None
+        The object's id.
+    measured : Summary or IndexedAlert
+        Time, band and brightness.
+
+    Returns
+    -------
+    list of str
+        What is known of object, time, band and brightness.
+    """
+    forms = (
+        ("{}", object_id),
+        ("MJD {:.4f}", measured.time_mjd),
+        ("{} band", measured.band),
+        ("{:.2f} mag", measured.magnitude),
+        ("{:.0f} nJy", measured.flux_njy),
+    )
+    return [form.format(value) for form, value in forms if value is not None]
 
 
 def answer_list(body: dict[str, Any], *, public: bool) -> Response:

@@ -7,10 +7,10 @@ from flask import Blueprint, Response
 from stamp_service.errors import CutoutAbsent
 from stamp_service.images import Style, draw_triptych, pack_fits
 from stamp_service.resolver import AnyAlert
-from stamp_service.surveys import Kind
+from stamp_service.surveys import Kind, Survey
 from stamp_service.web.answers import Question, answer, ask
 from stamp_service.web.forms import MEDIA_TYPES, CutoutForm, Form, StyleQuery, stamp_of
-from stamp_service.web.lists import describe_alert
+from stamp_service.web.lists import describe_alert, measured_words
 from stamp_service.web.openapi import Operation, describe
 from stamp_service.web.records import plain_record, write_json
 from stamp_service.web.services import services
@@ -145,25 +145,32 @@ def _triptych(question: Question, styles: dict[Kind, Style]) -> bytes:
             stamps,
             question.survey,
             styles=styles,
-            title=_title(question, alert),
+            title=triptych_title(question.survey, question.alert_id, alert),
             max_pixels=here.settings.max_stamp_px,
         )
 
 
-def _title(question: Question, alert: AnyAlert) -> list[str]:
-    """Name the alert; say what was measured only where everybody may know it."""
-    name = f"{question.survey.name.upper()} {question.alert_id}"
-    if not services().access.is_public(question.survey, "metadata"):
+def triptych_title(survey: Survey, alert_id: str, alert: AnyAlert) -> list[str]:
+    """Name an alert; say what was measured only where everybody may know it.
+
+    Parameters
+    ----------
+    survey : Survey
+        Its survey.
+    alert_id : str
+        Its id.
+    alert : Alert or LakeAlert
+        The alert.
+
+    Returns
+    -------
+    list of str
+        One line or two.
+    """
+    name = f"{survey.name.upper()} {alert_id}"
+    if not services().access.is_public(survey, "metadata"):
         return [name]
-    summary = alert.summary()
-    measured = (
-        ("{}", alert.object_id),
-        ("MJD {:.4f}", summary.time_mjd),
-        ("{} band", summary.band),
-        ("{:.2f} mag", summary.magnitude),
-        ("{:.0f} nJy", summary.flux_njy),
-    )
-    return [name, "   ".join(form.format(value) for form, value in measured if value is not None)]
+    return [name, "   ".join(measured_words(alert.object_id, alert.summary()))]
 
 
 def _all_fits(question: Question) -> bytes:

@@ -1,13 +1,14 @@
 """The triptych: panels where they belong, labels, and what is absent."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from stamp_service.errors import RequestError, TooLarge
-from stamp_service.images import Stamp, Style, default_style, draw_png, draw_triptych
+from stamp_service.images import Stamp, Style, default_style, draw_png, draw_triptych, measure_triptych
 
 MANY = 1 << 24
 KINDS = ("science", "template", "difference")
@@ -127,3 +128,13 @@ def test_every_real_alert(some_cutouts):
     for real in some_cutouts:
         title = (f"{real.survey.title} {real.alert_id}",)
         opened(draw_triptych({real.kind: real.stamp}, real.survey, title=title, max_pixels=MANY))
+
+
+@pytest.mark.parametrize("size_px", [40, 63, 200, 378])
+@pytest.mark.parametrize("title", [(), ("a",), ("a", "b")])
+def test_its_size_is_known_beforehand(surveys, stamps, size_px, title):
+    styles = {kind: replace(default_style(surveys["ztf"], kind), size=size_px) for kind in KINDS}
+    for some in (stamps, {"science": stamps["science"]}, {}):
+        page = opened(draw_triptych(some, surveys["ztf"], styles=styles, title=title, max_pixels=MANY))
+        shapes = [stamp.pixels.shape for stamp in some.values()]
+        assert measure_triptych(shapes, surveys["ztf"], size_px=size_px, lines=len(title)) == page.shape[1::-1]
