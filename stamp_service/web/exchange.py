@@ -41,6 +41,7 @@ _READABLE = (
 _ON_EVERY_ANSWER = [
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", _READABLE),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
     ("X-Content-Type-Options", "nosniff"),
 ]
 _BEFORE_THEY_ASK = [

@@ -111,7 +111,7 @@ def test_document_is_valid(document):
 def test_every_route_is_described(make_app, document):
     app = make_app(write_tokens=("token",))
     undocumented = {"/metrics", "/static/<path:filename>", "/openapi.json", "/docs"}
-    pages = {"viewer", "assets"}
+    pages = {"viewer", "assets", "embedding"}
     rules = {
         rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] not in pages
     } - undocumented

@@ -21,4 +21,5 @@ def install(app: Flask) -> None:
     # Views register with the pages' blueprint when their modules are imported.
     assert all(room.__name__ for room in _ROOMS)
     app.register_blueprint(assets.blueprint)
+    app.register_blueprint(embedding.blueprint)
     app.register_blueprint(blueprint)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, request
 
 from stamp_service.errors import AccessDenied, StampServiceError, Unauthenticated
 from stamp_service.images import Stamp, colormap_names, find_tangent
@@ -15,6 +15,7 @@ from stamp_service.web.answers import Question, ask
 from stamp_service.web.forms import stamp_of
 from stamp_service.web.records import plain_record
 from stamp_service.web.services import Services, services
+from stamp_service.web.viewer.cards import alert_card
 from stamp_service.web.viewer.fields import field_notes
 from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
@@ -43,7 +44,7 @@ def alert(survey: str, alert_id: str) -> Response:
         data=data,
         may_have_packets=_may(question, "packets"),
         colormaps=list(dict.fromkeys((*_USUAL, *colormap_names()))),
-        address=url_for("viewer.alert", survey=survey, alert_id=alert_id, _external=True),
+        card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
 
 

@@ -18,6 +18,7 @@ from stamp_service.web.lists import describe_alert
 from stamp_service.web.openapi import parse
 from stamp_service.web.probabilities import classifications_of
 from stamp_service.web.services import services
+from stamp_service.web.viewer.cards import object_card
 from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.positions import sexagesimal
@@ -54,6 +55,7 @@ def object_page(survey: str, object_id: str) -> Response:
         sexagesimal=sexagesimal(latest),
         links=links_elsewhere(found, object_id, latest),
         classifications=_classifications(found, object_id),
+        card=object_card(found, object_id, alerts, request.host_url.rstrip("/")),
         data=data,
     )
 
