@@ -1,6 +1,6 @@
 """Class probabilities of objects in SQLite or PostgreSQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC
@@ -128,6 +128,38 @@ class ProbabilityTables:
             classes = by_classifier.setdefault((row.classifier_name, row.classifier_version), [])
             classes.append(ClassProbability(row.class_name, row.probability, row.ranking))
         return [ObjectClassification(*names, tuple(classes)) for names, classes in by_classifier.items()]
+
+    def best_of(self, oids: Iterable[str]) -> dict[str, list[ObjectClassification]]:
+        """Read which class each classifier finds the most probable, for many objects at once.
+
+        Parameters
+        ----------
+        oids : iterable of str
+            Checked object ids.
+
+        Returns
+        -------
+        dict of str to list of ObjectClassification
+            By object, then by name and version of the classifier; with the most probable class alone. Objects of
+            which no classifier says anything are not in it.
+
+        Raises
+        ------
+        StoreUnavailable, StoreTimeout
+            If the database could not be asked.
+        """
+        asked = sorted(set(oids))
+        rows: list[Any] = []
+        with explained(_NAME), self._engine().connect() as connection:
+            for start in range(0, len(asked), _OIDS):
+                here = probabilities.c.oid.in_(asked[start : start + _OIDS])
+                rows += connection.execute(select(probabilities).where(here, probabilities.c.ranking == 1))
+        best: dict[str, list[ObjectClassification]] = {}
+        for row in sorted(rows, key=lambda row: (row.classifier_name, row.classifier_version)):
+            likeliest = ClassProbability(row.class_name, row.probability, row.ranking)
+            said = ObjectClassification(row.classifier_name, row.classifier_version, (likeliest,))
+            best.setdefault(row.oid, []).append(said)
+        return best
 
     def close(self) -> None:
         """Close this process's connections; harmless when called again."""

@@ -1,5 +1,6 @@
 """What classifiers say of objects, as the early classification step wrote it down."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -94,3 +95,27 @@ def classifications_of(survey: Survey, object_id: str) -> list[ObjectClassificat
     if survey.name != tables.survey:
         raise ObjectNotFound(f"no probabilities of {survey.name} objects are kept")
     return tables.of_object(object_id)
+
+
+def best_classes(survey: Survey, object_ids: Iterable[str]) -> dict[str, list[ObjectClassification]]:
+    """Read which class each classifier finds the most probable.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey.
+    object_ids : iterable of str
+        Checked object ids.
+
+    Returns
+    -------
+    dict of str to list of ObjectClassification
+        By object; with the most probable class alone. Objects of which nothing is said are not in it.
+
+    Raises
+    ------
+    StoreUnavailable, StoreTimeout
+        If the database could not be asked.
+    """
+    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
+    return tables.best_of(object_ids) if survey.name == tables.survey else {}

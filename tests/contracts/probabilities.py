@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
 
 from stamp_service.errors import ObjectNotFound, StoreUnavailable
-from stamp_service.probabilities import NewObject, ProbabilityTables, StepEntry
+from stamp_service.probabilities import ClassProbability, NewObject, ProbabilityTables, StepEntry
 
 CLASSES = ("AGN", "SN", "VS", "asteroid", "bogus")
 STEP = StepEntry("early", "early", "1.0.0", "", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
@@ -112,6 +112,19 @@ class ProbabilityContract:
             ("b", "1"),
         ]
         assert [[row.ranking for row in one.classes] for one in said] == [[1, 2, 3, 4, 5]] * 3
+
+    def test_the_best_class_of_many_objects(self, tables):
+        many = [f"ZTF18{number:07}" for number in range(5100)]
+        tables.add([(new_object(oid), {"AGN": 0.2, "SN": 0.8}) for oid in many], "b", "1")
+        tables.add([(new_object(many[7]), {"AGN": 0.6, "SN": 0.4})], "a", "2")
+        best = tables.best_of([*many, many[7], "ZTF18aaaaaaa"])
+        assert best.keys() == set(many)
+        assert [(one.classifier_name, one.classifier_version, one.classes) for one in best[many[7]]] == [
+            ("a", "2", (ClassProbability("AGN", 0.6, 1),)),
+            ("b", "1", (ClassProbability("SN", 0.8, 1),)),
+        ]
+        assert len(best[many[8]]) == 1
+        assert tables.best_of([]) == {}
 
     def test_an_object_that_nobody_knows(self, tables):
         with pytest.raises(ObjectNotFound, match="ZTF18a"):
