@@ -9,7 +9,8 @@ Whatever is put into a store is entered into the index.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from stamp_service.cache import ByteCache
 from stamp_service.errors import AlertNotFound, PacketCorrupt, StoreUnavailable, TooLarge
@@ -20,7 +21,7 @@ from stamp_service.lake.lakes import Lakes
 from stamp_service.observer import LookupOutcome, Observer
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.remote.processes import PerProcess
-from stamp_service.sources import Member, Source, label, members
+from stamp_service.sources import Member, Source, label, members, name_of, problems_of
 from stamp_service.stores import Store
 from stamp_service.stores.bulk import PutOutcome, put, put_each
 from stamp_service.stores.flights import Flights
@@ -255,17 +256,19 @@ class Resolver:
             What keeps each one from answering; None for those that answer.
         """
         problems: dict[str, str | None] = {}
-        for source in self._all_sources():
-            name = "lake" if isinstance(source, Lakes) else source.name
-            try:
-                if isinstance(source, Lakes):
-                    problems |= {f"lake:{lake}": problem for lake, problem in source.check().items()}
-                else:
-                    source.check()
-                    problems[name] = None
-            except StoreUnavailable as error:
-                problems[name] = str(error)
+        for check in self.checks().values():
+            problems |= check()
         return problems
+
+    def checks(self) -> dict[str, Callable[[], dict[str, str | None]]]:
+        """Say how to find that out of each store by itself, for those who do not wait for the slowest.
+
+        Returns
+        -------
+        dict of str to callable
+            Each answers as `check` does, for the store of that name, or for all lakes.
+        """
+        return {name_of(source): partial(problems_of, source) for source in self._all_sources()}
 
     def close(self) -> None:
         """Finish what is being written back, and close stores, lakes and index."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from stamp_service.errors import StoreUnavailable
 from stamp_service.lake.lake import Lake
 from stamp_service.lake.lakes import Lakes
 from stamp_service.settings import Settings
@@ -82,3 +83,41 @@ def label(member: Member) -> str:
         The store's name; a lake's has `lake:` in front.
     """
     return f"lake:{member.name}" if isinstance(member, Lake) else member.name
+
+
+def name_of(source: Source) -> str:
+    """Name a source.
+
+    Parameters
+    ----------
+    source : Store or Lakes
+        A source.
+
+    Returns
+    -------
+    str
+        The store's name; `lake` for all lakes.
+    """
+    return "lake" if isinstance(source, Lakes) else source.name
+
+
+def problems_of(source: Source) -> dict[str, str | None]:
+    """Find out whether a store, or each lake, can be asked now.
+
+    Parameters
+    ----------
+    source : Store or Lakes
+        A source.
+
+    Returns
+    -------
+    dict of str to str or None
+        What keeps each one from answering; None for those that answer.
+    """
+    try:
+        if isinstance(source, Lakes):
+            return {f"lake:{lake}": problem for lake, problem in source.check().items()}
+        source.check()
+    except StoreUnavailable as error:
+        return {name_of(source): str(error)}
+    return {name_of(source): None}

@@ -113,7 +113,9 @@ def draw_triptych(
         if (stamp := stamps.get(kind)) is not None
     }
     empty = max((style.size or DEFAULT_SIZE_PX for style in drawn.values()), default=DEFAULT_SIZE_PX)
-    page = _lay_out([(picture.height, picture.width) for picture in pictures.values()], empty, len(drawn), len(title))
+    page = _lay_out(
+        [(picture.height, picture.width) for picture in pictures.values()], empty, len(drawn), len(title)
+    )
     _check_size(page.width, page.height, max_pixels)
     image = Image.new("RGB", (page.width, page.height), _PAPER)
     _write_title(image, page, title)

@@ -68,6 +68,18 @@ def install(app: Flask, settings: Settings) -> None:
     app.extensions[_EXTENSION] = open_models(settings, threads=1)
 
 
+def model_names() -> tuple[str, ...]:
+    """Name the models of the application that handles the current request.
+
+    Returns
+    -------
+    tuple of str
+        Their names, sorted.
+    """
+    models: Models = current_app.extensions[_EXTENSION]
+    return models.names()
+
+
 def _model(name: str | None, survey: str) -> OnnxClassifier:
     models: Models = current_app.extensions[_EXTENSION]
     if name is None:

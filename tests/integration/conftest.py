@@ -10,6 +10,11 @@ import boto3
 import pytest
 
 from stamp_service.demo import demo_alerts
+from stamp_service.packets import recognise
+from stamp_service.settings import Settings
+from stamp_service.stores import import_schemas
+from stamp_service.web import create_app
+from tests.conftest import SHARED_DATA
 from tests.integration.services.archived import Packets
 from tests.integration.services.archiving import Archiving
 from tests.integration.services.browser import running_browser
@@ -139,7 +144,33 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture(scope="session")
-def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def viewer_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Where that service keeps its alerts, and the schemas of LSST if they are at hand."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("viewer"), log_level="ERROR")
+    import_schemas(sorted((SHARED_DATA / "alerts/lsst/schema").glob("*.avsc")), settings.schemas_path)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def viewer(viewer_settings: Settings) -> Iterator[RunningService]:
     """The service with its synthetic alerts."""
-    with running_service(tmp_path_factory.mktemp("viewer")) as service:
+    with running_service(viewer_settings.data_dir) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def show_real(
+    viewer: RunningService,  # it fills its store when it starts, if that is empty
+    viewer_settings: Settings,
+    shared_data: Path,
+) -> Iterator[Callable[[str], str]]:
+    """Put a real alert into its store, and say where its page is."""
+    here = create_app(viewer_settings).extensions["stamp_service"]
+
+    def show(file: str) -> str:
+        alert = recognise(here.surveys, (shared_data / "alerts" / file).read_bytes(), here.schemas)
+        here.resolver.put(alert)
+        return f"/alert/{alert.survey.name}/{alert.alert_id}"
+
+    yield show
+    here.resolver.close()

@@ -1,13 +1,15 @@
 """The page of an alert, used as an astronomer uses it."""
 
 import io
-import json
 import re
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import pytest
 import requests
+from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect
@@ -15,15 +17,18 @@ from playwright.sync_api import expect
 from stamp_service.demo import demo_alerts
 from tests.integration.services.browser import open_page, save_screenshot
 
-SURVEYS = ("ztf", "atlas", "lsst")
+KINDS = ("science", "template", "difference")
+SIDE_PX = {"ztf": 63, "atlas": 61, "lsst": 30}
+WAYS = list(product(("default", "native", "north"), ("none", "x", "y", "xy")))
 
 
-def alert_of(survey, place=2):
-    return next(islice(demo_alerts(survey), place, None))
+def alert_of(survey):
+    """One with some history."""
+    return next(islice(demo_alerts(survey), 2, None))
 
 
-def address(survey, query="", place=2):
-    return f"/alert/{survey}/{alert_of(survey, place).alert_id}{query}"
+def address(survey, query=""):
+    return f"/alert/{survey}/{alert_of(survey).alert_id}{query}"
 
 
 def go(page, path):
@@ -31,8 +36,9 @@ def go(page, path):
     page.wait_for_selector("html[data-ready]")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser, viewer):
+    """One page for all tests, which keeps styles and scripts."""
     with open_page(browser, origin=viewer.url) as page:
         yield page
 
@@ -47,66 +53,128 @@ def transform_of(page, kind):
     return [float(number) for number in re.findall(r"-?[0-9.]+", style)]
 
 
-def canvas_bytes(page, kind):
-    script = """(canvas) => Array.from(
-        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data).join()"""
-    return frame_of(page, kind).locator("canvas").evaluate(script)
+def canvas_of(page, kind):
+    """What is drawn; RGBA, shape (ny, nx, 4)."""
+    script = """(canvas) => [canvas.height, canvas.width,
+        Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)]"""
+    height, width, data = frame_of(page, kind).locator("canvas").evaluate(script)
+    return np.array(data, np.uint8).reshape(height, width, 4)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("survey", SURVEYS)
+def next_frame(page):
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def turn(page, orient, flip):
+    page.select_option("[name=orient]", orient)
+    page.select_option("[name=flip]", flip)
+    next_frame(page)
+
+
+def read(page, kind, column, row, shape):
+    """Put the pointer onto a pixel of a picture of that shape, and read what the page says."""
+    box = frame_of(page, kind).bounding_box()
+    scale = box["width"] / max(shape)
+    left, top = ((max(shape) - length) / 2 * scale for length in reversed(shape))
+    page.mouse.move(box["x"] + left + (column + 0.5) * scale, box["y"] + top + (row + 0.5) * scale)
+    text = page.locator(".readout").inner_text()
+    return dict(re.findall(r"(\w+) (no data|\S+)", text))
+
+
+def raw(viewer, path, kind):
+    answer = requests.get(f"{viewer.url}/v1/stamps/{path.removeprefix('/alert/')}/{kind}.npy", timeout=20)
+    return np.load(io.BytesIO(answer.content))
+
+
+def serious(page):
+    found = Axe().run(page).response["violations"]
+    return [rule["id"] for rule in found if rule["impact"] in {"serious", "critical"}]
+
+
+@pytest.mark.parametrize(("survey", "theme"), [("ztf", "light"), ("atlas", "dark"), ("lsst", "dark")])
 def test_the_page_is_whole_and_everybody_can_use_it(browser, viewer, tmp_path, survey, theme):
     with open_page(browser, origin=viewer.url, theme=theme) as page:
         go(page, address(survey))
         page.wait_for_selector("#light-curve canvas")
         save_screenshot(page, f"alert-{survey}-{theme}", tmp_path)
         assert page.locator("figure canvas").count() == 3
-        found = Axe().run(page).response["violations"]
-        assert [rule["id"] for rule in found if rule["impact"] in {"serious", "critical"}] == []
+        assert serious(page) == []
+        if survey == "ztf":
+            page.set_viewport_size({"width": 390, "height": 844})
+            next_frame(page)
+            save_screenshot(page, "alert-phone", tmp_path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            assert not page.locator("[name=cmap]").is_visible()
+            page.check("#more")
+            assert page.locator("[name=cmap]").is_visible()
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(browser, viewer, tmp_path):
-    with open_page(browser, origin=viewer.url, width_px=390, height_px=844) as page:
-        go(page, address("ztf"))
-        save_screenshot(page, "alert-phone", tmp_path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.parametrize("survey", SURVEYS)
+@pytest.mark.parametrize("survey", SIDE_PX)
 def test_the_pointer_reads_the_pixel_under_it(page, viewer, survey):
     go(page, address(survey))
-    raw = requests.get(f"{viewer.url}/v1/stamps/{survey}/{alert_of(survey).alert_id}/science.npy", timeout=20)
-    pixels = np.load(io.BytesIO(raw.content))
-    box = frame_of(page, "science").bounding_box()
-    ny, nx = pixels.shape
-    column, row = nx // 2 + 3, ny // 3
-    page.mouse.move(box["x"] + (column + 0.5) / nx * box["width"], box["y"] + (row + 0.5) / ny * box["height"])
-    text = page.locator(".readout").inner_text()
-    y = row if survey == "ztf" else ny - 1 - row
-    assert re.search(rf"x {column}\s+y {y}\b", text), text
-    value = float(re.search(r"science (\S+)", text)[1])
-    assert value == pytest.approx(pixels[y, column], rel=1e-5)
-    assert "template" in text
-    assert "difference" in text
-    assert (" ra " in text) == (survey != "ztf")
-    # The crosshair is in all of them.
-    assert page.locator(".cross").count() == 3
+    pixels = raw(viewer, address(survey), "science")
+    side = SIDE_PX[survey]
+    column, row = side // 2 + 3, side // 3
+    for orient, flip in WAYS[:8]:
+        turn(page, orient, flip)
+        found = read(page, "difference", column, row, (side, side))
+        is_upside_down = (orient == "default" and survey != "ztf") != ("y" in flip)
+        x = side - 1 - column if "x" in flip else column
+        y = side - 1 - row if is_upside_down else row
+        assert (int(found["x"]), int(found["y"])) == (x, y)
+        assert float(found["science"]) == pytest.approx(pixels[y, x], rel=1e-5)
+        assert {"template", "difference"} < set(found)
+        assert ("ra" in found) == (survey != "ztf")
+        # The crosshair is in all of them.
+        assert page.locator(".cross").count() == 3
 
 
-def test_an_lsst_pixel_is_where_its_header_says(page, viewer):
-    alert = alert_of("lsst")
-    go(page, address("lsst"))
-    box = frame_of(page, "science").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2 + 1)
-    text = page.locator(".readout").inner_text()
-    metadata = requests.get(f"{viewer.url}/v1/alerts/lsst/{alert.alert_id}", timeout=20).json()
-    assert float(re.search(r"ra (\S+)", text)[1]) == pytest.approx(metadata["ra_deg"], abs=2e-4)
-    assert float(re.search(r"dec (\S+)", text)[1]) == pytest.approx(metadata["dec_deg"], abs=2e-4)
+@pytest.mark.parametrize("survey", ["atlas", "lsst"])
+def test_the_compass_and_the_places_are_those_of_the_header(page, viewer, survey):
+    go(page, address(survey))
+    url = f"{viewer.url}/v1/stamps/{survey}/{alert_of(survey).alert_id}/science.fits"
+    with fits.open(io.BytesIO(requests.get(url, timeout=20).content)) as hdus:
+        image = next(hdu for hdu in hdus if hdu.data is not None)
+        sky, (ny, nx) = WCS(image.header, naxis=2), image.data.shape
+    centre = sky.pixel_to_world((nx - 1) / 2, (ny - 1) / 2)
+    near = {
+        name: centre.directional_offset_by(angle * units.deg, 1 * units.arcsec)
+        for name, angle in (("N", 0), ("E", 90))
+    }
+    for orient, flip in WAYS:
+        turn(page, orient, flip)
+        arms = page.locator("figure[data-kind=science] path.compass").get_attribute("d")
+        numbers = np.array(re.findall(r"-?[\d.]+", arms), float).reshape(2, 2, 2)
+        for (name, place), (start, end) in zip(near.items(), numbers, strict=True):
+            x, y = sky.world_to_pixel(place)
+            way = np.array([float(x) - (nx - 1) / 2, float(y) - (ny - 1) / 2])
+            if orient == "north":
+                way = np.array({"N": (0, 1), "E": (-1, 0)}[name], float)
+            if orient != "native":  # row 0 is at the bottom
+                way[1] *= -1
+            way *= [-1 if "x" in flip else 1, -1 if "y" in flip else 1]
+            seen = (end - start) / np.linalg.norm(end - start)
+            assert seen == pytest.approx(way / np.linalg.norm(way), abs=0.02), (orient, flip, name)
+    turn(page, "default", "none")
+    for column, row in ((2, 3), (nx - 4, ny // 2)):
+        found = read(page, "science", column, row, (ny, nx))
+        place = sky.pixel_to_world(float(found["x"]), float(found["y"]))
+        assert float(found["ra"]) == pytest.approx(place.ra.deg, abs=1e-4)
+        assert float(found["dec"]) == pytest.approx(place.dec.deg, abs=1e-4)
+
+
+def test_the_scale_bar_is_as_long_as_it_says(page):
+    go(page, address("ztf", "?zoom=2&x=0.5&y=0.5"))
+    bar = page.locator("figure[data-kind=science] path.bar").get_attribute("d")
+    start, end = re.search(r"M([\d.]+) [\d.]+H([\d.]+)", bar).groups()
+    arcsec = float(page.locator("figure[data-kind=science] .overlay-text").first.inner_html().rstrip("″"))
+    scale = transform_of(page, "science")[-1]
+    assert (float(end) - float(start)) / scale * 1.01 == pytest.approx(arcsec, rel=0.02)
 
 
 def test_the_address_holds_the_view(browser, viewer, page):
     go(page, address("ztf"))
-    as_usual = canvas_bytes(page, "science")
+    as_usual = canvas_of(page, "science")
     page.select_option("[name=stretch]", "asinh")
     page.select_option("[name=cmap]", "viridis")
     page.locator("[name=white]").fill("60")
@@ -114,103 +182,175 @@ def test_the_address_holds_the_view(browser, viewer, page):
     frame_of(page, "science").focus()
     for key in ("+", "+", "ArrowRight"):
         page.keyboard.press(key)
-    page.wait_for_timeout(100)
-    seen, transform = canvas_bytes(page, "science"), transform_of(page, "template")
-    assert seen != as_usual
+    page.wait_for_url("**/*zoom=*")
+    seen, transform = canvas_of(page, "science"), transform_of(page, "template")
+    assert not np.array_equal(seen, as_usual)
     link = page.url
     assert {"stretch=asinh", "cmap=viridis", "white=60", "negative=on"} < set(link.partition("?")[2].split("&"))
     with open_page(browser, origin=viewer.url) as other:
         go(other, link)
-        assert canvas_bytes(other, "science") == seen
+        assert np.array_equal(canvas_of(other, "science"), seen)
         assert transform_of(other, "template") == pytest.approx(transform, abs=0.2)
         other.click("button[type=reset]")
         other.wait_for_url(link.partition("?")[0])
-        other.wait_for_timeout(100)
-        assert canvas_bytes(other, "science") == as_usual
+        next_frame(other)
+        assert np.array_equal(canvas_of(other, "science"), as_usual)
 
 
 def test_an_address_with_nonsense_shows_the_usual_view(page):
-    go(page, address("ztf", "?stretch=none&interval=<script>&zoom=abc&x=9e99&pmin=90&pmax=3&cmap=no&white=x"))
+    nonsense = "stretch=none&interval=<script>&zoom=abc&x=9e99&pmin=90&pmax=3&cmap=no&white=x&black=&blinking=7"
+    go(page, address("ztf", f"?{nonsense}"))
     assert page.locator("figure canvas").count() == 3
-    assert page.locator("[name=cmap]").input_value() == "gray"
+    values = {
+        name: page.locator(f"[name={name}]").input_value() for name in ("cmap", "white", "black", "blinking")
+    }
+    assert values == {"cmap": "gray", "white": "100", "black": "0", "blinking": "2"}
 
 
-def test_zoom_is_one_for_all_stamps(page):
-    go(page, address("atlas"))
+def test_sign_and_smoothing(page):
+    go(page, address("ztf", "?interval=minmax"))
+    science, difference = canvas_of(page, "science"), canvas_of(page, "difference")
+    page.check("[name=negative]")
+    next_frame(page)
+    assert np.array_equal(canvas_of(page, "science"), science)
+    turned = canvas_of(page, "difference")[..., 0].astype(int)
+    assert np.abs(turned - (255 - difference[..., 0].astype(int))).max() <= 1
+    page.select_option("[name=kernel]", "gauss")
+    next_frame(page)
+    assert (
+        np.diff(canvas_of(page, "science")[..., 0].astype(int)).std()
+        < np.diff(science[..., 0].astype(int)).std() / 2
+    )
+
+
+def test_zoom_is_one_for_all_stamps_and_what_is_seen_is_saved(page):
+    go(page, address("atlas", "?cmap=viridis&stretch=sqrt"))
     box = frame_of(page, "difference").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 30)
     page.mouse.wheel(0, -100)
     page.mouse.wheel(0, -100)
-    page.wait_for_timeout(100)
-    transforms = {
-        frame_of(page, kind).locator("canvas").get_attribute("style")
-        for kind in ("science", "template", "difference")
-    }
-    assert len(transforms) == 1
-    assert float(re.search(r"scale\(([\d.]+)\)", transforms.pop())[1]) == pytest.approx(
-        1.44 * box["width"] / 61, rel=1e-3
-    )
+    next_frame(page)
+    transforms = [transform_of(page, kind) for kind in KINDS]
+    assert transforms[0] == transforms[1] == transforms[2]
+    left, top, scale = transforms[0]
+    assert scale == pytest.approx(1.44 * box["width"] / 61, rel=1e-3)
+    # What was below the pointer is there still.
+    assert (20 - left) / scale == pytest.approx(20 * 61 / box["width"], abs=0.01)
+    with page.expect_download() as download:
+        page.click("figure[data-kind=science] [data-do=png]")
+    assert download.value.suggested_filename == f"{alert_of('atlas').alert_id}_science.png"
+    saved = np.asarray(Image.open(download.value.path()).convert("RGBA"))
+    step = round(scale)
+    assert saved.shape[0] == saved.shape[1] == pytest.approx(box["width"] / scale * step, abs=1)
+    x, y = (int(-edge / scale + 10.5 / step) for edge in (left, top))
+    assert np.array_equal(saved[10, 10], canvas_of(page, "science")[y, x])
 
 
-def test_blinking_shows_the_template_in_the_place_of_the_science_stamp(page):
+def test_two_fingers_zoom_and_one_moves(page):
     go(page, address("ztf"))
-    science, template = canvas_bytes(page, "science"), canvas_bytes(page, "template")
+    box = frame_of(page, "science").bounding_box()
+    send = """(frame, [type, id, x, y]) => {
+        frame.setPointerCapture = () => {};
+        frame.dispatchEvent(new PointerEvent(type, {pointerId: id, clientX: x, clientY: y, pointerType: "touch"}));
+    }"""
+
+    def finger(kind, number, x, y):
+        frame_of(page, "science").evaluate(
+            send, [kind, number, box["x"] + x * box["width"], box["y"] + y * box["width"]]
+        )
+
+    finger("pointerdown", 1, 0.4, 0.5)
+    finger("pointerdown", 2, 0.6, 0.5)
+    finger("pointermove", 1, 0.3, 0.5)
+    finger("pointermove", 2, 0.7, 0.5)
+    left, top, scale = transform_of(page, "difference")
+    assert scale == pytest.approx(2 * box["width"] / 63, rel=1e-3)
+    assert left == pytest.approx(-box["width"] / 2, abs=2)
+    finger("pointerup", 2, 0.7, 0.5)
+    finger("pointermove", 1, 0.3, 0.4)
+    assert transform_of(page, "difference") == pytest.approx([left, top - 0.1 * box["width"], scale], abs=0.5)
+
+
+def test_blinking_shows_the_others_in_the_place_of_the_science_stamp(page):
+    go(page, address("ztf"))
+    pictures = {kind: canvas_of(page, kind) for kind in KINDS}
+    caption = page.locator("figcaption").first
+    page.select_option("[name=blinking]", "3")
     page.click("[data-do=blink]")
-    expect(page.locator("figcaption").first).to_contain_text("template")
-    assert canvas_bytes(page, "science") == template
-    expect(page.locator("figcaption").first).to_contain_text("science")
-    assert canvas_bytes(page, "science") == science
+    for kind in ("template", "difference", "science"):
+        expect(caption).to_contain_text(kind)
+        assert np.array_equal(canvas_of(page, "science"), pictures[kind])
     page.click("[data-do=blink]")
     assert page.locator("[data-do=blink]").get_attribute("aria-pressed") == "false"
 
 
-def test_the_picture_is_saved_as_it_is_seen(page):
-    go(page, address("ztf", "?cmap=viridis&stretch=sqrt"))
-    with page.expect_download() as download:
-        page.click("figure[data-kind=science] [data-do=png]")
-    saved = Image.open(download.value.path())
-    assert download.value.suggested_filename.endswith("_science.png")
-    width, height = saved.size
-    assert width == height
-    assert width % 63 == 0
-    canvas = np.array(json.loads(f"[{canvas_bytes(page, 'science')}]"), np.uint8).reshape(63, 63, 4)
-    middles = np.asarray(saved.convert("RGBA"))[width // 126 :: width // 63, width // 126 :: width // 63]
-    assert np.array_equal(middles, canvas)
+# Moves over the whole chart until the caption begins so, and says where that was.
+FIND = """(over, start) => {
+  const box = over.getBoundingClientRect();
+  const caption = document.querySelector("#light-curve .caption");
+  for (let x = 2; x < box.width; x += 4) for (let y = 2; y < box.height; y += 4) {
+    const [clientX, clientY] = [box.x + x, box.y + y];
+    over.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
+    if (caption.textContent.startsWith(start) && caption.textContent.endsWith("alert")) return [clientX, clientY];
+  }
+}"""
 
 
 def test_a_point_of_the_light_curve_opens_its_alert(page):
     go(page, address("ztf"))
     over = page.locator("#light-curve .u-over")
     over.scroll_into_view_if_needed()
-    box = over.bounding_box()
-    rows = page.locator("#light-curve tbody tr")
     page.click("#light-curve summary")
-    assert rows.count() > 3
-    links = page.locator("#light-curve tbody a")
-    wanted = links.first.inner_text()
-    # Where it is, the caption says so: found by moving over the whole chart.
-    box = over.bounding_box()
-    time = links.first.locator("xpath=ancestor::tr/td[1]").inner_text()
-    for x in range(4, int(box["width"]), 6):
-        for y in range(4, int(box["height"]), 12):
-            page.mouse.move(box["x"] + x, box["y"] + y)
-            text = page.locator(".caption").inner_text()
-            if f"MJD {float(time):.4f}" in text and text.rstrip().endswith("alert"):
-                page.mouse.click(box["x"] + x, box["y"] + y)
-                page.wait_for_url(f"**/alert/ztf/{wanted}")
-                return
-    raise AssertionError("no point of the chart is that alert")
+    assert page.locator("#light-curve tbody tr").count() > 3
+    link = page.locator("#light-curve tbody a").first
+    wanted = link.inner_text()
+    time = link.locator("xpath=ancestor::tr/td[1]").inner_text()
+    page.mouse.click(*over.evaluate(FIND, f"MJD {float(time):.4f}"))
+    page.wait_for_url(f"**/alert/ztf/{wanted}")
 
 
-def test_the_record_is_searched(page):
-    go(page, address("ztf"))
-    page.fill("#record-search", "magpsf")
-    names = page.locator("#record li:visible > .name")
-    found = set(names.all_inner_texts())
-    assert "magpsf" in found
-    assert "sigmapsf" not in found
+def test_a_real_record_is_searched_with_what_its_schema_says(page, show_real):
+    go(page, show_real("ztf/820128985515010010.avro"))
+    page.wait_for_selector("#record li")
+    page.fill("#record-search", "sigmapsf")
+    names = set(page.locator("#record li:visible .name").all_inner_texts())
+    assert "sigmapsf" in names
+    assert "magpsf" not in names
+    # In the history, which is folded at first, as well.
+    assert "prv_candidates" in names
+    assert "1-sigma uncertainty" in page.locator("#record li:visible .note").first.inner_text()
     page.fill("#record-search", "")
     assert page.locator("#record li:visible").count() > 100
+
+
+# Pixels without data in each stamp.
+REAL = {
+    "ztf/2475433850015015000.avro": (2149, 2149, 2149),
+    "ztf_snappy/000010512547213126.avro": (644, 644, 644),
+    "atlas/02a59543o0078o_011586.avro": (0, 0, 61),
+    "lsst/7912941781254298.wire": (0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("file", REAL)
+def test_what_is_missing_of_a_real_stamp_is_seen_to_be(page, viewer, show_real, tmp_path, file):
+    path = show_real(file)
+    go(page, path)
+    page.wait_for_selector("#light-curve canvas, #light-curve .soft")
+    save_screenshot(page, f"real-{file.split('/')[0]}", tmp_path)
+    for kind, count in zip(KINDS, REAL[file], strict=True):
+        note = page.locator(f"figure[data-kind={kind}] .note").inner_text()
+        canvas, pixels = canvas_of(page, kind), raw(viewer, path, kind)
+        assert ("cut off" in note) == (pixels.shape[0] != pixels.shape[1])
+        assert (f" {count} without data" in note) == (count > 0)
+        blank = ~(np.abs(pixels) < 1e30) | (pixels == -31415)
+        if "ztf" not in path:
+            blank = blank[::-1]
+        assert blank.sum() == count
+        assert np.array_equal(canvas[..., 3] == 0, blank)
+        if blank.any():
+            row, column = np.argwhere(blank)[0]
+            assert read(page, kind, column, row, blank.shape)[kind] == "no data"
 
 
 def test_an_alert_that_does_not_exist_is_a_page_that_says_so(viewer):

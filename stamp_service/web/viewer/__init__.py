@@ -20,6 +20,7 @@ def install(app: Flask) -> None:
     """
     # Views register with the pages' blueprint when their modules are imported.
     assert all(room.__name__ for room in _ROOMS)
+    status.install(app)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(embedding.blueprint)
     app.register_blueprint(blueprint)

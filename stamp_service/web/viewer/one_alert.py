@@ -16,13 +16,14 @@ from stamp_service.web.forms import stamp_of
 from stamp_service.web.records import plain_record
 from stamp_service.web.services import Services, services
 from stamp_service.web.viewer.cards import alert_card
+from stamp_service.web.viewer.classes import what_is_said
 from stamp_service.web.viewer.fields import field_notes
 from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.positions import sexagesimal
 
-# Shown first in the list of colour maps.
 _USUAL = ("gray", "gray_r", "viridis", "inferno", "magma", "cividis", "turbo", "cubehelix", "RdBu_r", "coolwarm")
+_COLORMAPS = tuple(dict.fromkeys((*_USUAL, *colormap_names())))
 
 
 @blueprint.get("/alert/<survey>/<alert_id>")
@@ -42,8 +43,10 @@ def alert(survey: str, alert_id: str) -> Response:
         sexagesimal=sexagesimal(summary) if summary else None,
         links=links_elsewhere(question.survey, told.object_id, summary) if told and summary else {},
         data=data,
+        said=what_is_said(question.survey, told.object_id) if told and told.object_id is not None else (),
         may_have_packets=_may(question, "packets"),
-        colormaps=list(dict.fromkeys((*_USUAL, *colormap_names()))),
+        cmap=cmap if (cmap := request.args.get("cmap")) in _COLORMAPS else _COLORMAPS[0],
+        colormaps=_COLORMAPS,
         card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
 

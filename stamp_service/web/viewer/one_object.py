@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from flask import Response, request
 from pydantic import Field
@@ -16,9 +15,9 @@ from stamp_service.web.answers import Question, ask
 from stamp_service.web.forms import CutoutForm, StyleQuery, stamp_of
 from stamp_service.web.lists import describe_alert
 from stamp_service.web.openapi import parse
-from stamp_service.web.probabilities import classifications_of
 from stamp_service.web.services import services
 from stamp_service.web.viewer.cards import object_card
+from stamp_service.web.viewer.classes import what_is_said
 from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.positions import sexagesimal
@@ -54,7 +53,7 @@ def object_page(survey: str, object_id: str) -> Response:
         latest=latest,
         sexagesimal=sexagesimal(latest),
         links=links_elsewhere(found, object_id, latest),
-        classifications=_classifications(found, object_id),
+        said=what_is_said(found, object_id),
         card=object_card(found, object_id, alerts, request.host_url.rstrip("/")),
         data=data,
     )
@@ -136,13 +135,3 @@ def _point(alert: IndexedAlert) -> Measurement | None:
         unit="nJy" if alert.magnitude is None else "mag",
         alert_id=alert.alert_id,
     )
-
-
-def _classifications(survey: Survey, object_id: str) -> list[Any] | str:
-    """Say what classifiers say, or why that is not known."""
-    try:
-        return classifications_of(survey, object_id)
-    except NotFound:
-        return []
-    except StoreUnavailable as error:
-        return str(error)

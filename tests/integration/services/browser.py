@@ -21,7 +21,7 @@ _OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_TIMEOUT_MS = 15_000
+_TIMEOUT_MS = 30_000
 # Where somebody who wants to look at the pages has the screenshots put.
 SCREENSHOTS = "STAMP_TEST_SCREENSHOTS"
 

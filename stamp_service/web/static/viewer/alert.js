@@ -1,10 +1,9 @@
 /** The page of one alert: its stamps, drawn here from raw pixels, together. */
 
 import { Figure } from "./figure.js";
+import { listen } from "./gestures.js";
 import { fetchStamp } from "./pixels/npy.js";
 import { fetchPalette } from "./pixels/painting.js";
-import { showLightCurve } from "./light-curve.js";
-import { showRecord } from "./record.js";
 import { placeOf } from "./sky.js";
 
 const root = document.documentElement.dataset.root;
@@ -14,6 +13,8 @@ const readout = document.querySelector(".readout");
 const DEFAULTS = Object.fromEntries(new FormData(controls));
 const MOST_ZOOM = 24;
 const BLINK_MS = 500;
+// Browsers ignore who changes an address more often than a few times a second.
+const ADDRESS_MS = 250;
 const CENTRE = { zoom: 1, x: 0.5, y: 0.5 };
 
 const figures = new Map();
@@ -36,10 +37,8 @@ const styleOf = (kind, wanted) => ({ ...wanted, negative: wanted.negative && kin
 function render() {
   isDue = false;
   const wanted = style();
-  for (const [kind, figure] of figures) {
-    figure.render(styleOf(kind, wanted), palette);
-    figure.place(view);
-  }
+  for (const [kind, figure] of figures) figure.render(styleOf(kind, wanted), palette);
+  for (const figure of figures.values()) figure.show(view);
 }
 
 /** Draws with the screen's next picture, however often something moves until then. */
@@ -54,11 +53,17 @@ async function recolour() {
   schedule();
 }
 
+let writing = 0;
+
 /** The address holds the view, so that a link shows the same picture. */
 function remember() {
+  clearTimeout(writing);
+  writing = setTimeout(write, ADDRESS_MS);
+}
+
+function write() {
   const query = new URLSearchParams();
-  const now = { ...Object.fromEntries(new FormData(controls)) };
-  for (const [name, value] of Object.entries(now)) if (value !== DEFAULTS[name]) query.set(name, value);
+  for (const [name, value] of new FormData(controls)) if (value !== DEFAULTS[name]) query.set(name, value);
   if (view.zoom !== 1) for (const [name, value] of Object.entries(view)) query.set(name, +value.toFixed(4));
   const text = query.toString();
   history.replaceState(null, "", text ? `?${text}` : location.pathname);
@@ -68,9 +73,10 @@ function recall() {
   const query = new URLSearchParams(location.search);
   for (const control of controls.elements) {
     if (!control.name || !query.has(control.name)) continue;
+    const value = query.get(control.name);
     if (control.type === "checkbox") control.checked = true;
-    else control.value = query.get(control.name);
-    if (control.tagName === "SELECT" && control.selectedIndex < 0) control.selectedIndex = 0;
+    else if (control.tagName === "SELECT") control.value = [...control.options].some((one) => one.value === value) ? value : DEFAULTS[control.name];
+    else if (value.trim() !== "" && Number.isFinite(Number(value))) control.value = value;
   }
   const asked = Object.fromEntries(["zoom", "x", "y"].map((name) => [name, Number(query.get(name) ?? CENTRE[name])]));
   if (Object.values(asked).every(Number.isFinite)) view = clamp(asked);
@@ -116,45 +122,21 @@ function read(part) {
 }
 
 function follow(figure) {
-  const { frame } = figure;
-  let start = null;
-  const point = (event) => {
-    const box = frame.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  frame.addEventListener("pointerdown", (event) => {
-    start = { ...point(event), view };
-    if (view.zoom > 1) frame.setPointerCapture(event.pointerId);
-  });
-  frame.addEventListener("pointermove", (event) => {
-    const now = point(event);
-    if (start && event.buttons && view.zoom > 1) {
-      const { nx, ny } = figure.facing;
-      const moved = { x: (start.x - now.x) / figure.scale / nx, y: (start.y - now.y) / figure.scale / ny };
-      look({ ...start.view, x: start.view.x + moved.x, y: start.view.y + moved.y });
-    }
-    read(figure.at(now));
-  });
-  frame.addEventListener("pointerup", () => (start = null));
-  frame.addEventListener("pointerleave", () => read(null));
-  frame.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      zoomBy(1.2 ** -Math.sign(event.deltaY), figure.at(point(event)));
+  listen(figure.frame, {
+    drag: (by) => {
+      const { x, y } = figure.share(by);
+      look({ ...view, x: view.x - x, y: view.y - y });
     },
-    { passive: false },
-  );
-  frame.addEventListener("dblclick", () => look(CENTRE));
-  frame.addEventListener("keydown", (event) => {
-    const step = 0.1 / view.zoom;
-    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (event.key === "+" || event.key === "=") zoomBy(1.5);
-    else if (event.key === "-") zoomBy(1 / 1.5);
-    else if (event.key === "0") look(CENTRE);
-    else if (moves[event.key]) look({ ...view, x: view.x + moves[event.key][0], y: view.y + moves[event.key][1] });
-    else return;
-    event.preventDefault();
+    zoom: (factor, point) => zoomBy(factor, point && figure.at(point)),
+    centre: () => look(CENTRE),
+    read: (point) => {
+      readout.setAttribute("aria-live", "off");
+      read(point && figure.at(point));
+    },
+    tell: () => {
+      readout.setAttribute("aria-live", "polite");
+      read(view);
+    },
   });
 }
 
@@ -175,22 +157,20 @@ function blink(button) {
 }
 
 function tell(first, kind) {
-  first.borrow(kind === first.kind ? undefined : figures.get(kind));
+  first.lender = kind === first.kind ? null : figures.get(kind);
+  first.show(view);
   first.frame.closest("figure").querySelector("figcaption").firstChild.data = `${kind} `;
 }
 
 function save(event, figure) {
-  const link = event.currentTarget;
-  if (link.href.startsWith("blob:")) return;
   event.preventDefault();
   figure.snapshot().toBlob((blob) => {
+    const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
+    link.download = event.target.download;
     link.click();
-    setTimeout(() => {
-      URL.revokeObjectURL(link.href);
-      link.href = "#";
-    }, 1000);
-  }, "image/png");
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
 }
 
 async function open(element) {
@@ -199,8 +179,7 @@ async function open(element) {
   const frame = element.querySelector(".frame");
   try {
     const stamp = await fetchStamp(`${root}/v1/stamps/${data.survey}/${encodeURIComponent(data.alert_id)}/${kind}.npy`);
-    const figure = new Figure(frame, about, stamp, data.row0);
-    figure.kind = kind;
+    const figure = new Figure(kind, frame, about, stamp, data.row0);
     const blanks = figure.hasData.length - figure.hasData.reduce((total, flag) => total + flag, 0);
     const edge = stamp.nx === stamp.ny ? "" : ", cut off at the chip’s edge";
     const hatched = blanks ? `, ${blanks} without data` : "";
@@ -257,6 +236,6 @@ new ResizeObserver(() => palette && look(view)).observe(document.querySelector("
 
 await start();
 const chart = document.querySelector("#light-curve");
-if (chart) showLightCurve(chart, data, root);
+if (chart) (await import("./light-curve.js")).showLightCurve(chart, data, root);
 const tree = document.querySelector("#record");
-if (tree) showRecord(tree, document.querySelector("#record-search"), data.record, data.notes);
+if (tree) (await import("./record.js")).showRecord(tree, document.querySelector("#record-search"), data.record, data.notes);

@@ -7,6 +7,8 @@ import { paint } from "./pixels/painting.js";
 import { barLength } from "./sky.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+// Of the compass, CSS pixels.
+const [MARGIN, ARM, LETTER] = [14, 26, 9];
 
 function draw(parent, name, attributes, text = "") {
   const element = document.createElementNS(SVG, name);
@@ -16,15 +18,19 @@ function draw(parent, name, attributes, text = "") {
   return element;
 }
 
+/** @typedef {{zoom: number, x: number, y: number}} View how large, and which part of the picture is in the middle, 0 to 1 */
+
 /** A stamp, drawn as its page says. */
 export class Figure {
   /**
+   * @param {string} kind which of the alert's stamps
    * @param {HTMLElement} frame where it is shown
    * @param {object} about what the page says of this kind: defaults, masks, sky
    * @param {import("./pixels/npy.js").Stamp} stamp its pixels
    * @param {string} row0 where the survey shows row 0
    */
-  constructor(frame, about, stamp, row0) {
+  constructor(kind, frame, about, stamp, row0) {
+    this.kind = kind;
     this.frame = frame;
     this.about = about;
     this.stamp = stamp;
@@ -34,6 +40,8 @@ export class Figure {
     this.canvas = document.createElement("canvas");
     this.overlay = document.createElementNS(SVG, "svg");
     this.overlay.setAttribute("aria-hidden", "true");
+    /** @type {Figure | null} whose picture is seen in this frame, if not its own */
+    this.lender = null;
     frame.replaceChildren(this.canvas, this.overlay);
   }
 
@@ -47,7 +55,17 @@ export class Figure {
     this.limits = this.shift(this.found(stamp, own), style);
     this.facing = this.turn(style);
     this.painted = [levelsWithin(stamp, this.hasData, this.limits, own), this.facing, palette];
-    paint(this.canvas, ...this.painted);
+  }
+
+  /** @returns {Figure} whose picture is seen in this frame */
+  get shown() {
+    return this.lender ?? this;
+  }
+
+  /** @param {View} view which part of the picture is seen, after it was rendered */
+  show(view) {
+    paint(this.canvas, ...this.shown.painted);
+    this.place(view);
   }
 
   /** The interval's limits; they are looked for once, as long as a slider moves. */
@@ -75,21 +93,11 @@ export class Figure {
     return this.turned.facing;
   }
 
-  /** Shows another stamp's picture in this frame for a while; without one, its own again. */
-  borrow(other) {
-    paint(this.canvas, ...(other ?? this).painted);
-    this.place(this.view, other ?? this);
-  }
-
-  /**
-   * @param {{zoom: number, x: number, y: number}} view how large, and which part of the picture is in the middle, 0 to 1
-   * @param {Figure} [shown] whose picture it is
-   */
-  place(view, shown = this) {
-    this.view = view;
+  /** @param {View} view which part of the picture is seen */
+  place(view) {
     const side = this.frame.clientWidth;
     if (side === 0) return; // not laid out yet
-    const { nx, ny } = shown.facing;
+    const { nx, ny } = this.shown.facing;
     this.scale = (side / Math.max(nx, ny)) * view.zoom;
     this.left = side / 2 - view.x * nx * this.scale;
     this.top = side / 2 - view.y * ny * this.scale;
@@ -103,8 +111,16 @@ export class Figure {
    * @returns {{x: number, y: number}} which part of the picture is there, 0 to 1
    */
   at(point) {
-    const { nx, ny } = this.facing;
-    return { x: (point.x - this.left) / this.scale / nx, y: (point.y - this.top) / this.scale / ny };
+    return this.share({ x: point.x - this.left, y: point.y - this.top });
+  }
+
+  /**
+   * @param {{x: number, y: number}} way in the frame, CSS pixels
+   * @returns {{x: number, y: number}} how much of the picture that is
+   */
+  share(way) {
+    const { nx, ny } = this.shown.facing;
+    return { x: way.x / this.scale / nx, y: way.y / this.scale / ny };
   }
 
   /**
@@ -127,8 +143,9 @@ export class Figure {
     this.overlay.querySelector(".cross")?.remove();
     if (!part) return;
     const side = this.frame.clientWidth;
-    const x = part.x * this.facing.nx * this.scale + this.left;
-    const y = part.y * this.facing.ny * this.scale + this.top;
+    const { nx, ny } = this.shown.facing;
+    const x = part.x * nx * this.scale + this.left;
+    const y = part.y * ny * this.scale + this.top;
     const gap = Math.max(6, this.scale);
     const path = `M${x} 0V${y - gap}M${x} ${y + gap}V${side}M0 ${y}H${x - gap}M${x + gap} ${y}H${side}`;
     draw(this.overlay, "path", { class: "cross", d: path });
@@ -155,12 +172,13 @@ export class Figure {
   }
 
   drawCompass(side) {
-    const [x, y, length] = [side - 44, side - 26, 26];
-    const [north, east] = [this.seen(this.about.sky.up), this.seen(this.about.sky.right.map((part) => -part))];
-    const arms = [north, east].map(([dx, dy]) => `M${x} ${y}L${x + dx * length} ${y + dy * length}`).join("");
-    for (const name of ["under", "compass"]) draw(this.overlay, "path", { class: name, d: arms });
-    for (const [text, [dx, dy]] of [["N", north], ["E", east]]) {
-      const [tx, ty] = [x + dx * (length + 9), y + dy * (length + 9) + 4];
+    const arms = { N: this.seen(this.about.sky.up), E: this.seen(this.about.sky.right.map((part) => -part)) };
+    // In the lower right corner, whichever way its arms point.
+    const [x, y] = [0, 1].map((axis) => side - MARGIN - Math.max(0, arms.N[axis], arms.E[axis]) * (ARM + LETTER));
+    const path = Object.values(arms).map(([dx, dy]) => `M${x} ${y}L${x + dx * ARM} ${y + dy * ARM}`).join("");
+    for (const name of ["under", "compass"]) draw(this.overlay, "path", { class: name, d: path });
+    for (const [text, [dx, dy]] of Object.entries(arms)) {
+      const [tx, ty] = [x + dx * (ARM + LETTER), y + dy * (ARM + LETTER) + 4];
       draw(this.overlay, "text", { class: "overlay-text", x: tx, y: ty, "text-anchor": "middle" }, text);
     }
   }
@@ -182,7 +200,7 @@ export class Figure {
   snapshot() {
     const canvas = document.createElement("canvas");
     const side = this.frame.clientWidth;
-    const { nx, ny } = this.facing;
+    const { nx, ny } = this.shown.facing;
     const scale = Math.max(1, Math.round(this.scale));
     const [width, height] = [Math.min(nx, side / this.scale), Math.min(ny, side / this.scale)];
     const x = Math.min(Math.max(-this.left / this.scale, 0), nx - width);

@@ -2,11 +2,15 @@
 
 /* global uPlot */
 
+const LIBRARY = new URL("./vendor/uplot-1.6.32/uPlot.iife.min.js", import.meta.url);
+
 const COLOURS = {
   u: "#8a5cf6", g: "#2e9e4f", r: "#d8412f", i: "#c98a04", z: "#a0522d", y: "#7d8590", Y: "#7d8590",
   c: "#0891b2", o: "#ea7317",
 };
 const OTHER = "#5b7bd5";
+const HEIGHT_PX = 320;
+const LEAST_WIDTH_PX = 260;
 const NEAR_PX = 14;
 const RADIUS_PX = 4;
 const SOURCES = { alert: "this alert", detection: "alert", forced: "forced photometry" };
@@ -35,17 +39,28 @@ function describe(one) {
   return `MJD ${one.time_mjd.toFixed(4)}  ${one.band ?? ""}  ${one.is_limit ? "> " : ""}${value}${error} ${one.unit}  ${what}${sign}`;
 }
 
+function load(url) {
+  const script = document.createElement("script");
+  script.src = url;
+  return new Promise((done, fail) => {
+    script.addEventListener("load", done);
+    script.addEventListener("error", () => fail(new Error("the chart's library cannot be loaded")));
+    document.head.append(script);
+  });
+}
+
 /**
  * @param {HTMLElement} parent where it is shown
  * @param {{survey: string, alert_id?: string, light_curve: Measurement[]}} data what is shown
  * @param {string} root where the service is
  */
-export function showLightCurve(parent, data, root) {
+export async function showLightCurve(parent, data, root) {
   const all = data.light_curve;
   if (all.length === 0) {
     parent.innerHTML = "<p class='soft'>This alert carries no measurements.</p>";
     return;
   }
+  await load(LIBRARY);
   const isMagnitude = all[0].unit === "mag";
   const caption = document.createElement("p");
   caption.className = "number soft caption";
@@ -61,8 +76,8 @@ export function showLightCurve(parent, data, root) {
   };
   const plot = new uPlot(
     {
-      width: Math.max(280, parent.clientWidth),
-      height: 320,
+      width: Math.max(LEAST_WIDTH_PX, parent.clientWidth),
+      height: HEIGHT_PX,
       legend: { show: false },
       cursor: { points: { show: false }, drag: { x: true, y: true } },
       scales: { x: { time: false, range: (_, low, high) => padded(all, low, high) }, y: { dir: isMagnitude ? -1 : 1, range: () => reach(all) } },
@@ -77,7 +92,7 @@ export function showLightCurve(parent, data, root) {
     box,
   );
   point(plot, all, caption, data, root);
-  new ResizeObserver(() => plot.setSize({ width: Math.max(280, parent.clientWidth), height: 320 })).observe(parent);
+  new ResizeObserver(() => plot.setSize({ width: Math.max(LEAST_WIDTH_PX, parent.clientWidth), height: HEIGHT_PX })).observe(parent);
   parent.append(makeTable(all, data, root));
 }
 
@@ -93,7 +108,7 @@ function padded(all, low, high) {
 function reach(all) {
   const values = all.map((one) => one.value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const spread = high - low || Math.abs(high) * 0.1 || 1;
+  const spread = high - low || 2 * (all[0].error ?? 0) || Math.abs(high) * 0.1 || 1;
   const ends = all.flatMap(({ value, error }) => (error === null ? [value] : [value - error, value + error]));
   const within = ends.filter((end) => end > low - spread && end < high + spread);
   const [bottom, top] = [Math.min(low, ...within), Math.max(high, ...within)];

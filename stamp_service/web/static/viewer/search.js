@@ -141,7 +141,7 @@ function save(address, name) {
 }
 
 function saveFits({ dataset: { survey, alertId } }) {
-  save(`${root}/v1/stamps/${survey}/${encodeURIComponent(alertId)}.fits`, `${survey}_${alertId}.fits`);
+  save(`${root}/v1/stamps/${survey}/${encodeURIComponent(alertId)}.fits`, `${alertId}.fits`);
 }
 
 /** A value of a CSV file; in quotes where it holds what separates values. */
