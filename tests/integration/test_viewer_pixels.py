@@ -103,8 +103,9 @@ def assert_every_style(draw, survey, kind, cutout):
 
 
 @pytest.mark.parametrize("survey", ["ztf", "atlas", "lsst"])
-def test_every_interval_stretch_and_kernel(draw, surveys, survey):
-    alert = recognise(surveys, next(iter(demo_alerts(survey, objects=1))).packet)
+def test_every_interval_stretch_and_kernel(draw, surveys, viewer_settings, survey):
+    packet = next(iter(demo_alerts(survey, objects=1))).packet
+    alert = recognise(surveys, packet, open_schemas(viewer_settings))
     for kind in ("science", "difference"):
         seen = assert_every_style(draw, surveys[survey], kind, alert.cutouts()[kind])
         assert all(np.ptp(picture[..., 0]) > 20 for picture in seen)

@@ -95,11 +95,11 @@ function look(wanted) {
   remember();
 }
 
-/** Zooms about a part of the picture, which stays where it is. */
-function zoomBy(factor, about = view) {
+/** Enlarges the picture; a part of it comes to where another was. */
+function move(from, to, factor) {
   const zoom = Math.min(Math.max(view.zoom * factor, 1), MOST_ZOOM);
   const share = view.zoom / zoom;
-  look({ zoom, x: about.x + (view.x - about.x) * share, y: about.y + (view.y - about.y) * share });
+  look({ zoom, x: from.x + (view.x - to.x) * share, y: from.y + (view.y - to.y) * share });
 }
 
 const FORMAT = new Intl.NumberFormat("en", { maximumSignificantDigits: 6, useGrouping: false });
@@ -123,11 +123,7 @@ function read(part) {
 
 function follow(figure) {
   listen(figure.frame, {
-    drag: (by) => {
-      const { x, y } = figure.share(by);
-      look({ ...view, x: view.x - x, y: view.y - y });
-    },
-    zoom: (factor, point) => zoomBy(factor, point && figure.at(point)),
+    move: (from, to, factor) => move(figure.at(from), figure.at(to), factor),
     centre: () => look(CENTRE),
     read: (point) => {
       readout.setAttribute("aria-live", "off");
@@ -221,8 +217,8 @@ controls.addEventListener("reset", () =>
 );
 controls.addEventListener("click", (event) => {
   const what = event.target.dataset.do;
-  if (what === "in") zoomBy(1.5);
-  if (what === "out") zoomBy(1 / 1.5);
+  if (what === "in") move(view, view, 1.5);
+  if (what === "out") move(view, view, 1 / 1.5);
   if (what === "blink") blink(event.target);
 });
 for (const button of document.querySelectorAll("[data-copy]")) {

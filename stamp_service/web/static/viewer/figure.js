@@ -111,16 +111,8 @@ export class Figure {
    * @returns {{x: number, y: number}} which part of the picture is there, 0 to 1
    */
   at(point) {
-    return this.share({ x: point.x - this.left, y: point.y - this.top });
-  }
-
-  /**
-   * @param {{x: number, y: number}} way in the frame, CSS pixels
-   * @returns {{x: number, y: number}} how much of the picture that is
-   */
-  share(way) {
     const { nx, ny } = this.shown.facing;
-    return { x: way.x / this.scale / nx, y: way.y / this.scale / ny };
+    return { x: (point.x - this.left) / this.scale / nx, y: (point.y - this.top) / this.scale / ny };
   }
 
   /**

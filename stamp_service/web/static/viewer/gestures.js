@@ -5,12 +5,13 @@ const KEY = 1.5;
 const STEP = 0.1;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/** @typedef {{x: number, y: number}} Point */
+
 /**
  * @typedef {object} Acts
- * @property {(by: {x: number, y: number}) => void} drag the picture is moved
- * @property {(factor: number, point?: {x: number, y: number}) => void} zoom it is enlarged about a point
+ * @property {(from: Point, to: Point, factor: number) => void} move what was at one point comes to another, enlarged
  * @property {() => void} centre all of it is shown again
- * @property {(point: {x: number, y: number} | null) => void} read the pointer is there, or has left
+ * @property {(point: Point | null) => void} read the pointer is there, or has left
  * @property {() => void} tell the middle is read out
  */
 
@@ -37,8 +38,7 @@ export function listen(frame, acts) {
       const before = grip(held);
       held.set(event.pointerId, now);
       const after = grip(held);
-      acts.drag({ x: after.x - before.x, y: after.y - before.y });
-      if (held.size === 2 && before.reach > 0) acts.zoom(after.reach / before.reach, after);
+      acts.move(before, after, before.reach > 0 ? after.reach / before.reach : 1);
     }
     acts.read(now);
   });
@@ -50,26 +50,27 @@ export function listen(frame, acts) {
     "wheel",
     (event) => {
       event.preventDefault();
-      acts.zoom(WHEEL ** -Math.sign(event.deltaY), place(event));
+      const point = place(event);
+      acts.move(point, point, WHEEL ** -Math.sign(event.deltaY));
     },
     { passive: false },
   );
   frame.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const side = frame.clientWidth;
-    if (event.key === "+" || event.key === "=") acts.zoom(KEY);
-    else if (event.key === "-") acts.zoom(1 / KEY);
+    const middle = { x: side / 2, y: side / 2 };
+    const zoom = { "+": KEY, "=": KEY, "-": 1 / KEY }[event.key];
+    const way = ARROWS[event.key];
+    if (zoom) acts.move(middle, middle, zoom);
+    else if (way) acts.move({ x: middle.x + way[0] * STEP * side, y: middle.y + way[1] * STEP * side }, middle, 1);
     else if (event.key === "0") acts.centre();
-    else if (ARROWS[event.key]) acts.drag(asPoint(ARROWS[event.key].map((part) => -part * STEP * side)));
     else return;
     event.preventDefault();
     acts.tell();
   });
 }
 
-const asPoint = ([x, y]) => ({ x, y });
-
-/** The middle of all fingers, and how far they are apart. */
+/** The middle of two fingers, and how far they are apart. */
 function grip(held) {
   const [first, other = first] = held.values();
   return { x: (first.x + other.x) / 2, y: (first.y + other.y) / 2, reach: Math.hypot(first.x - other.x, first.y - other.y) };

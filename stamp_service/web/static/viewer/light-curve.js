@@ -82,7 +82,7 @@ export async function showLightCurve(parent, data, root) {
       cursor: { points: { show: false }, drag: { x: true, y: true } },
       scales: { x: { time: false, range: (_, low, high) => padded(all, low, high) }, y: { dir: isMagnitude ? -1 : 1, range: () => reach(all) } },
       axes: [
-        { ...axis, label: "MJD", values: (_, ticks) => ticks.map((tick) => +tick.toFixed(4)) },
+        { ...axis, label: "MJD", space: 80, values: (_, ticks) => ticks.map((tick) => +tick.toFixed(4)) },
         { ...axis, label: isMagnitude ? "magnitude" : "flux (nJy)", size: 64 },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],

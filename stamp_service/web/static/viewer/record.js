@@ -18,6 +18,8 @@ class Tree {
     this.rows = [];
     // Histories have thousands of rows: these are made for who opens them, or looks for something.
     this.folded = new Set();
+    /** @type {Set<HTMLDetailsElement>} what a search has opened */
+    this.opened = new Set();
   }
 
   branch(value, path) {
@@ -52,6 +54,8 @@ class Tree {
   }
 
   filter(wanted) {
+    for (const details of this.opened) details.open = false;
+    this.opened.clear();
     // What is unfolded may have something folded in it, which a set's iterator reaches as well.
     if (wanted) for (const unfold of this.folded) unfold();
     const kept = new Set();
@@ -62,7 +66,9 @@ class Tree {
     for (const { entry } of this.rows) {
       entry.hidden = wanted !== "" && !kept.has(entry);
       const details = entry.querySelector(":scope > details");
-      if (details && wanted && kept.has(entry)) details.open = true;
+      if (!details || details.open || !wanted || !kept.has(entry)) continue;
+      details.open = true;
+      this.opened.add(details);
     }
   }
 }
