@@ -13,25 +13,24 @@ const SIZE_PX = { least: 16, usual: 126, most: 2048 };
 const AHEAD = "300px";
 
 const STYLE = `
-:host { display: inline-block; max-width: 100%; vertical-align: top; color-scheme: light;
-  --panel: #fff; --text: #1b1c1e; --soft: #5b6068; --line: #d9dbde; --accent: #0b5cad; --empty: #f0f1f2; }
+:host { display: inline-block; max-width: 100%; vertical-align: top;
+  --panel: light-dark(#fff, #1d2024); --text: light-dark(#1b1c1e, #e6e7e9); --soft: light-dark(#5b6068, #a3a9b2);
+  --line: light-dark(#d9dbde, #353a41); --accent: light-dark(#0b5cad, #7db7f2); --empty: light-dark(#f0f1f2, #15171a); }
 :host([hidden]) { display: none; }
-:host([theme="dark"]) { color-scheme: dark;
-  --panel: #1d2024; --text: #e6e7e9; --soft: #a3a9b2; --line: #353a41; --accent: #7db7f2; --empty: #15171a; }
-@media (prefers-color-scheme: dark) {
-  :host(:not([theme="light"], [theme="dark"])), :host([theme="auto"]) { color-scheme: dark;
-    --panel: #1d2024; --text: #e6e7e9; --soft: #a3a9b2; --line: #353a41; --accent: #7db7f2; --empty: #15171a; }
-}
+:host([theme="light"]) { color-scheme: light; }
+:host([theme="dark"]) { color-scheme: dark; }
+:host([theme="auto"]) { color-scheme: light dark; }
 * { box-sizing: border-box; }
 .card { width: fit-content; max-width: 100%; padding: 8px; border: 1px solid var(--line); border-radius: 6px;
   background: var(--panel); color: var(--text); font: 13px/1.4 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 a { color: inherit; text-decoration: none; }
 a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.stamps { display: flex; flex-wrap: wrap; gap: 8px; }
-figure { margin: 0; width: var(--size); max-width: 100%; }
+.stamps { display: flex; gap: 8px; }
+figure { margin: 0; width: var(--size); min-width: 0; }
 figcaption { margin-bottom: 2px; color: var(--soft); font-size: 12px; overflow: hidden; text-overflow: ellipsis; }
-.frame { display: grid; place-items: center; width: 100%; aspect-ratio: 1; overflow: hidden; background: var(--empty); }
-img { display: block; width: 100%; height: 100%; object-fit: contain; image-rendering: pixelated;
+.frame { display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); place-items: center; width: 100%; aspect-ratio: 1;
+  overflow: hidden; background: var(--empty); }
+img { display: block; max-width: 100%; max-height: 100%; image-rendering: pixelated;
   background: repeating-linear-gradient(45deg, #6a7c93 0 2px, #2f3b4a 2px 4px); }
 .waiting { visibility: hidden; }
 p { margin: 0; padding: 6px; max-height: 100%; overflow: auto; text-align: center; overflow-wrap: anywhere; }
