@@ -380,6 +380,17 @@ def test_what_is_missing_of_a_real_stamp_is_seen_to_be(page, viewer, show_real, 
             assert read(page, kind, column, row, blank.shape)[kind] == "no data"
 
 
+def test_the_position_is_copied(browser, viewer):
+    summary = requests.get(f"{viewer.url}/v1/alerts/ztf/{alert_of('ztf').alert_id}", timeout=20).json()
+    with open_page(browser, origin=viewer.url) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        go(page, address("ztf"))
+        page.locator(".copy").nth(1).click()
+        expect(page.locator(".copy").nth(1)).to_have_text("Copied")
+        degrees = page.evaluate("navigator.clipboard.readText()")
+    assert degrees == f"{summary['ra_deg']:.6f} {summary['dec_deg']:+.6f}"
+
+
 def test_an_alert_that_does_not_exist_is_a_page_that_says_so(viewer):
     answer = requests.get(f"{viewer.url}/alert/ztf/1", timeout=20)
     assert answer.status_code == 404

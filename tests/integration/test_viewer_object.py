@@ -28,6 +28,7 @@ def test_an_object_over_time(browser, viewer, tmp_path, survey, theme, width_px)
         frames.nth(0).locator("button").click()
         expect(moment).to_contain_text(f"1 of {len(alerts)}")
         assert movie.evaluate("(canvas) => canvas.toDataURL()") == pictures[0]
+        assert page.locator("#open").get_attribute("href") == f"/alert/{survey}/{alerts[0].alert_id}"
         page.click("#play")
         expect(page.locator("#play")).to_have_text("Pause")
         expect(moment).not_to_contain_text("1 of")

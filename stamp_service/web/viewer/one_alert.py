@@ -1,13 +1,12 @@
 """The page of one alert."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response, request
 
 from stamp_service.errors import AccessDenied, StampServiceError, Unauthenticated
-from stamp_service.images import Stamp, colormap_names, find_tangent
+from stamp_service.images import Stamp, colormap_names, find_palette, find_tangent
 from stamp_service.packets import Summary, light_curve
 from stamp_service.resolver import AnyAlert
 from stamp_service.surveys import Kind, Survey
@@ -45,7 +44,6 @@ def alert(survey: str, alert_id: str) -> Response:
         data=data,
         said=what_is_said(question.survey, told.object_id) if told and told.object_id is not None else (),
         may_have_packets=_may(question, "packets"),
-        cmap=cmap if (cmap := request.args.get("cmap")) in _COLORMAPS else _COLORMAPS[0],
         colormaps=_COLORMAPS,
         card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
@@ -70,11 +68,17 @@ def _data(question: Question, found: AnyAlert, summary: Summary | None) -> dict[
         "survey": survey.name,
         "alert_id": question.alert_id,
         "row0": survey.orientation.row0,
+        "colours": find_palette(_colormap()).tolist(),
         "kinds": _kinds(services(), found, position),
-        "light_curve": [asdict(one) for one in light_curve(survey, record)],
+        "light_curve": light_curve(survey, record),
         "record": plain_record(record),
         "notes": field_notes(found) if summary else {},
     }
+
+
+def _colormap() -> str:
+    wanted = request.args.get("cmap")
+    return wanted if wanted in _COLORMAPS else _COLORMAPS[0]
 
 
 def _kinds(here: Services, found: AnyAlert, position: tuple[float, float] | None) -> dict[Kind, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The page of one object: its alerts, its light curve, its stamps over time, what classifiers say."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from flask import Response, request
 from pydantic import Field
@@ -42,7 +42,7 @@ def object_page(survey: str, object_id: str) -> Response:
         "survey": found.name,
         "object_id": object_id,
         "alerts": [describe_alert(one.survey, one.alert_id, one.object_id, one, one.kinds) for one in frames],
-        "light_curve": [asdict(one) for one in _measurements(found, alerts)],
+        "light_curve": _measurements(found, alerts),
         "kinds": found.kinds,
     }
     return page(

@@ -3,7 +3,7 @@
 import { Figure } from "./figure.js";
 import { listen } from "./gestures.js";
 import { fetchStamp } from "./pixels/npy.js";
-import { fetchPalette } from "./pixels/painting.js";
+import { asPalette, fetchPalette } from "./pixels/painting.js";
 import { placeOf } from "./sky.js";
 
 const root = document.documentElement.dataset.root;
@@ -19,7 +19,8 @@ const CENTRE = { zoom: 1, x: 0.5, y: 0.5 };
 
 const figures = new Map();
 let view = { ...CENTRE };
-let palette = null;
+let palette = asPalette(data.colours);
+let isOpen = false;
 let isDue = false;
 
 /** How the stamps are drawn, by the controls. */
@@ -43,7 +44,7 @@ function render() {
 
 /** Draws with the screen's next picture, however often something moves until then. */
 function schedule() {
-  if (isDue || !palette) return;
+  if (isDue || !isOpen) return;
   isDue = true;
   requestAnimationFrame(render);
 }
@@ -102,8 +103,6 @@ function move(from, to, factor) {
   look({ zoom, x: from.x + (view.x - to.x) * share, y: from.y + (view.y - to.y) * share });
 }
 
-const FORMAT = new Intl.NumberFormat("en", { maximumSignificantDigits: 6, useGrouping: false });
-
 function read(part) {
   let place = "";
   const values = [];
@@ -116,7 +115,7 @@ function read(part) {
       const sky = figure.about.sky && placeOf(figure.about.sky, figure.stamp, found.x, found.y);
       if (sky) place += `  ra ${sky.ra.toFixed(6)}  dec ${sky.dec.toFixed(6)}`;
     }
-    values.push(`${kind} ${found.hasData ? FORMAT.format(found.value) : "no data"}`);
+    values.push(`${kind} ${found.hasData ? +found.value.toPrecision(6) : "no data"}`);
   }
   if (part && place) readout.textContent = `${place}   ${values.join("   ")}`;
 }
@@ -169,6 +168,20 @@ function save(event, figure) {
   });
 }
 
+/** Copies what stands before a button. */
+async function copy(button) {
+  const text = button.previousElementSibling;
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+  } catch {
+    // Pages that did not come over HTTPS have no clipboard.
+    getSelection().selectAllChildren(text);
+    document.execCommand("copy");
+  }
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 1500);
+}
+
 async function open(element) {
   const { kind } = element.dataset;
   const about = data.kinds[kind];
@@ -193,11 +206,11 @@ async function open(element) {
 async function start() {
   recall();
   const there = [...document.querySelectorAll("figure")].filter((element) => !data.kinds[element.dataset.kind].missing);
-  const [colours, ...opened] = await Promise.all([fetchPalette(style().cmap, root), ...there.map(open)]);
-  palette = colours;
+  const opened = await Promise.all(there.map(open));
   for (const entry of opened.filter(Boolean)) figures.set(...entry);
   const canTurn = [...figures.values()].some((figure) => figure.about.sky);
   controls.elements.orient.querySelector("[value=north]").disabled = !canTurn;
+  isOpen = true;
   render();
   document.documentElement.dataset.ready = "true";
   performance.mark("usable");
@@ -221,14 +234,8 @@ controls.addEventListener("click", (event) => {
   if (what === "out") move(view, view, 1 / 1.5);
   if (what === "blink") blink(event.target);
 });
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", async () => {
-    await navigator.clipboard?.writeText(button.dataset.copy);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 1500);
-  });
-}
-new ResizeObserver(() => palette && look(view)).observe(document.querySelector(".figures"));
+for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
+new ResizeObserver(() => isOpen && look(view)).observe(document.querySelector(".figures"));
 
 await start();
 const chart = document.querySelector("#light-curve");

@@ -36,7 +36,8 @@ export class Figure {
     this.stamp = stamp;
     this.row0 = row0;
     this.hasData = findData(stamp.pixels, about.masks);
-    this.negated = { ...stamp, pixels: stamp.pixels.map((value) => -value) };
+    /** @type {import("./pixels/npy.js").Stamp | null} the same with the other sign, once somebody wants it */
+    this.negated = null;
     this.canvas = document.createElement("canvas");
     this.overlay = document.createElementNS(SVG, "svg");
     this.overlay.setAttribute("aria-hidden", "true");
@@ -50,6 +51,7 @@ export class Figure {
    * @param {Uint32Array} palette colours by level
    */
   render(style, palette) {
+    if (style.negative) this.negated ??= { ...this.stamp, pixels: this.stamp.pixels.map((value) => -value) };
     const stamp = style.negative ? this.negated : this.stamp;
     const own = { ...style, interval: style.interval || this.about.interval, stretch: style.stretch || this.about.stretch };
     this.limits = this.shift(this.found(stamp, own), style);
@@ -101,7 +103,12 @@ export class Figure {
     this.scale = (side / Math.max(nx, ny)) * view.zoom;
     this.left = side / 2 - view.x * nx * this.scale;
     this.top = side / 2 - view.y * ny * this.scale;
-    this.canvas.style.transform = `translate(${this.left}px, ${this.top}px) scale(${this.scale})`;
+    const transform = `translate(${this.left}px, ${this.top}px) scale(${this.scale})`;
+    // While colours change, nothing is laid out again.
+    const key = [transform, side, this.turned.key].join();
+    if (key === this.placed) return;
+    this.placed = key;
+    this.canvas.style.transform = transform;
     this.frame.classList.toggle("zoomed", view.zoom > 1);
     this.annotate(side);
   }

@@ -2,7 +2,7 @@
 
 /* global uPlot */
 
-const LIBRARY = new URL("./vendor/uplot-1.6.32/uPlot.iife.min.js", import.meta.url);
+const LIBRARY = "./vendor/uplot-1.6.32/uPlot";
 
 const COLOURS = {
   u: "#8a5cf6", g: "#2e9e4f", r: "#d8412f", i: "#c98a04", z: "#a0522d", y: "#7d8590", Y: "#7d8590",
@@ -39,13 +39,15 @@ function describe(one) {
   return `MJD ${one.time_mjd.toFixed(4)}  ${one.band ?? ""}  ${one.is_limit ? "> " : ""}${value}${error} ${one.unit}  ${what}${sign}`;
 }
 
-function load(url) {
-  const script = document.createElement("script");
-  script.src = url;
+const urlOf = (suffix) => new URL(`${LIBRARY}.${suffix}`, import.meta.url);
+
+/** Put an element that fetches something into the page. */
+function load(name, attributes) {
+  const element = Object.assign(document.createElement(name), attributes);
   return new Promise((done, fail) => {
-    script.addEventListener("load", done);
-    script.addEventListener("error", () => fail(new Error("the chart's library cannot be loaded")));
-    document.head.append(script);
+    element.addEventListener("load", done);
+    element.addEventListener("error", () => fail(new Error("the chart's library cannot be loaded")));
+    document.head.append(element);
   });
 }
 
@@ -53,14 +55,18 @@ function load(url) {
  * @param {HTMLElement} parent where it is shown
  * @param {{survey: string, alert_id?: string, light_curve: Measurement[]}} data what is shown
  * @param {string} root where the service is
+ * @returns {Promise<(alertId: string) => void>} rings the measurement of another alert
  */
 export async function showLightCurve(parent, data, root) {
   const all = data.light_curve;
   if (all.length === 0) {
-    parent.innerHTML = "<p class='soft'>This alert carries no measurements.</p>";
-    return;
+    parent.innerHTML = "<p class='soft'>No measurements are known.</p>";
+    return () => {};
   }
-  await load(LIBRARY);
+  await Promise.all([
+    load("script", { src: urlOf("iife.min.js") }),
+    load("link", { rel: "stylesheet", href: urlOf("min.css") }),
+  ]);
   const isMagnitude = all[0].unit === "mag";
   const caption = document.createElement("p");
   caption.className = "number soft caption";
@@ -74,6 +80,7 @@ export async function showLightCurve(parent, data, root) {
     grid: { stroke: style.getPropertyValue("--line"), width: 1 },
     ticks: { stroke: style.getPropertyValue("--line"), width: 1 },
   };
+  let ringed = data.alert_id;
   const plot = new uPlot(
     {
       width: Math.max(LEAST_WIDTH_PX, parent.clientWidth),
@@ -86,7 +93,7 @@ export async function showLightCurve(parent, data, root) {
         { ...axis, label: isMagnitude ? "magnitude" : "flux (nJy)", size: 64 },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
-      hooks: { draw: [(self) => drawMarks(self, all, style)] },
+      hooks: { draw: [(self) => drawMarks(self, all, ringed, style)] },
     },
     [all.map((one) => one.time_mjd), all.map((one) => one.value)],
     box,
@@ -94,6 +101,10 @@ export async function showLightCurve(parent, data, root) {
   point(plot, all, caption, data, root);
   new ResizeObserver(() => plot.setSize({ width: Math.max(LEAST_WIDTH_PX, parent.clientWidth), height: HEIGHT_PX })).observe(parent);
   parent.append(makeTable(all, data, root));
+  return (alertId) => {
+    ringed = alertId;
+    plot.redraw();
+  };
 }
 
 function padded(all, low, high) {
@@ -115,7 +126,7 @@ function reach(all) {
   return [bottom - spread * 0.06, top + spread * 0.06];
 }
 
-function drawMarks(plot, all, style) {
+function drawMarks(plot, all, ringed, style) {
   const { ctx } = plot;
   const ratio = devicePixelRatio;
   ctx.save();
@@ -131,7 +142,7 @@ function drawMarks(plot, all, style) {
     ctx.globalAlpha = one.is_limit ? 0.55 : 1;
     if (one.error !== null) bar(ctx, x, ...[1, -1].map((sign) => plot.valToPos(one.value + sign * one.error, "y", true)));
     mark(ctx, one, x, y, RADIUS_PX * ratio);
-    if (one.source === "alert") ring(ctx, x, y, 2.4 * RADIUS_PX * ratio, style.getPropertyValue("--text"));
+    if (ringed && one.alert_id === ringed) ring(ctx, x, y, 2.4 * RADIUS_PX * ratio, style.getPropertyValue("--text"));
   }
   ctx.restore();
 }
@@ -206,10 +217,10 @@ function makeLegend(all) {
     entry.append(dot, band ?? "no band");
     legend.append(entry);
   }
-  const has = (test, text) => all.some(test) && legend.append(text);
-  has((one) => one.source === "forced", " ○ forced photometry ");
-  has((one) => one.is_limit, " ▽ limit ");
-  has((one) => one.is_negative, " ◆ fainter than the template ");
+  const has = (test, text) => all.some(test) && legend.append(Object.assign(document.createElement("span"), { textContent: text }));
+  has((one) => one.source === "forced", "○ forced photometry");
+  has((one) => one.is_limit, "▽ limit");
+  has((one) => one.is_negative, "◆ fainter than the template");
   return legend;
 }
 

@@ -12,20 +12,24 @@ const play = document.querySelector("#play");
 const kinds = document.querySelector("#kind");
 const speed = document.querySelector("#speed");
 const moment = document.querySelector("#moment");
+const opener = document.querySelector("#open");
 
 let sheet = null;
 let shown = 0;
 let timer = 0;
+let ring = () => {};
 
 /** All stamps of a kind come as one picture. */
 function sheetUrl(kind) {
-  const names = data.alerts.map((one) => `${one.survey}/${one.alert_id}`).join(",");
+  const names = data.alerts.map((one) => `${data.survey}/${one.alert_id}`).join(",");
   return `${root}/v1/stamps/sheet.png?${new URLSearchParams({ alerts: names, kinds: kind, tile: TILE })}`;
 }
 
+const alertUrl = (one) => `${root}/alert/${data.survey}/${encodeURIComponent(one.alert_id)}`;
+
 function cut(canvas, place) {
   canvas.width = canvas.height = TILE;
-  canvas.getContext("2d").drawImage(sheet, 0, place * (TILE + GAP), TILE, TILE, 0, 0, TILE, TILE);
+  if (sheet) canvas.getContext("2d").drawImage(sheet, 0, place * (TILE + GAP), TILE, TILE, 0, 0, TILE, TILE);
 }
 
 function describe(one) {
@@ -34,9 +38,12 @@ function describe(one) {
 }
 
 function show(place) {
-  shown = (place + data.alerts.length) % data.alerts.length;
-  if (sheet) cut(movie, shown);
-  moment.textContent = `${shown + 1} of ${data.alerts.length}   ${describe(data.alerts[shown])}`;
+  shown = place % data.alerts.length;
+  const one = data.alerts[shown];
+  cut(movie, shown);
+  moment.textContent = `${shown + 1} of ${data.alerts.length}   ${describe(one)}${sheet ? "" : "   cannot be shown"}`;
+  opener.href = alertUrl(one);
+  ring(one.alert_id);
   for (const [number, entry] of [...strip.children].entries()) {
     entry.firstElementChild.setAttribute("aria-current", number === shown);
   }
@@ -54,8 +61,8 @@ function run(isOn) {
 async function load(kind) {
   const picture = new Image();
   picture.src = sheetUrl(kind);
-  await picture.decode();
-  sheet = picture;
+  // Without stamps there are alerts and a light curve still.
+  sheet = await picture.decode().then(() => picture, () => null);
   for (const [place, entry] of [...strip.children].entries()) cut(entry.querySelector("canvas"), place);
   show(shown);
 }
@@ -66,9 +73,12 @@ function fillStrip() {
     const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("aria-label", describe(one));
-    button.append(document.createElement("canvas"));
+    const day = document.createElement("span");
+    day.className = "soft";
+    day.textContent = `${one.time_mjd === null ? "" : Math.floor(one.time_mjd)} ${one.band ?? ""}`;
+    button.append(document.createElement("canvas"), day);
     button.addEventListener("click", () => show(place));
-    button.addEventListener("dblclick", () => location.assign(`${root}/alert/${one.survey}/${encodeURIComponent(one.alert_id)}`));
+    button.addEventListener("dblclick", () => location.assign(alertUrl(one)));
     entry.append(button);
     strip.append(entry);
   }
@@ -86,6 +96,9 @@ speed.addEventListener("input", () => play.getAttribute("aria-pressed") === "tru
 
 fillStrip();
 show(data.alerts.length - 1);
-showLightCurve(document.querySelector("#light-curve"), data, root);
+showLightCurve(document.querySelector("#light-curve"), data, root).then((found) => {
+  ring = found;
+  show(shown);
+});
 await load(kinds.value);
 document.documentElement.dataset.ready = "true";

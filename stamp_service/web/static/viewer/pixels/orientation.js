@@ -29,6 +29,7 @@ export function face({ ny, nx }, { orient, row0, flip, north = null }) {
 }
 
 function mirror({ ny, nx, sources }, inX, inY) {
+  if (!inX && !inY) return { ny, nx, sources };
   const mirrored = new Int32Array(sources.length);
   for (let y = 0; y < ny; y++) {
     for (let x = 0; x < nx; x++) {

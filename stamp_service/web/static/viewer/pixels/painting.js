@@ -7,20 +7,24 @@ const known = new Map();
 /**
  * @param {string} name a colour map's name
  * @param {string} root where the service is
- * @returns {Promise<Uint32Array>} colours by level, as a canvas keeps them; entry 0 is transparent
+ * @returns {Promise<Uint32Array>} what `asPalette` makes of it
  */
 export function fetchPalette(name, root) {
   if (!known.has(name)) {
     const asked = fetch(`${root}/v1/colormaps/${encodeURIComponent(name)}`)
       .then((answer) => answer.json())
-      .then(({ colours }) => asEntries(colours));
+      .then(({ colours }) => asPalette(colours));
     asked.catch(() => known.delete(name));
     known.set(name, asked);
   }
   return known.get(name);
 }
 
-function asEntries(colours) {
+/**
+ * @param {number[][]} colours red, green, blue from black to white, 255 of them
+ * @returns {Uint32Array} the same by level, as a canvas keeps them; entry 0 is transparent
+ */
+export function asPalette(colours) {
   const entries = new Uint32Array(256);
   const bytes = new Uint8Array(entries.buffer);
   colours.forEach((colour, place) => bytes.set([...colour, 255], 4 * (place + 1)));
