@@ -50,14 +50,31 @@ class Filters(BaseModel):
 
 @dataclass(slots=True)
 class Shown:
-    """What the page shows, gathered step by step."""
+    """What the page shows, gathered step by step.
+
+    Parameters
+    ----------
+    listing : Listing
+        The alerts.
+    choice : sequence of NamedThing
+        What has the id that was typed, if that is more than one thing.
+    notices : list of str
+        What the reader should know, in sentences.
+    title : str
+        The heading.
+    status : int
+        HTTP status.
+    examples : IndexedAlert or None
+        An alert to make examples of, where what was typed made no sense.
+    lists : bool
+        Whether there is a list, if an empty one.
+    """
 
     listing: Listing = field(default_factory=lambda: Listing([], {}, 0, None))
     choice: Sequence[NamedThing] = ()
     notices: list[str] = field(default_factory=list)
     title: str = "Recent alerts"
     status: int = 200
-    # Of what to type, where something made no sense.
     examples: IndexedAlert | None = None
     lists: bool = True
 

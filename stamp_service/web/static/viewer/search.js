@@ -1,7 +1,8 @@
 /** The page of recent alerts: their stamps, the next ones, and the keys to look through them. */
 
 const root = document.documentElement.dataset.root;
-const list = document.querySelector("#alerts");
+// A list for each page of them.
+const alerts = document.querySelector("#alerts");
 const status = document.querySelector("#status");
 const keys = document.querySelector("#keys");
 // Sides of a stamp on the contact sheet, and from one to the next.
@@ -14,6 +15,7 @@ const COLUMNS = ["survey", "alert_id", "object_id", "ra_deg", "dec_deg", "time_m
 
 const nameOf = (card) => `${card.dataset.survey}/${card.dataset.alertId}`;
 const cardAt = (element) => element?.closest?.(".card");
+const cardsOf = (element) => [...element.querySelectorAll(".card")];
 
 /** The marked alerts: values of their fields by name, kept for as long as the tab is open. */
 const marked = new Map(remembered());
@@ -34,7 +36,7 @@ const count = (number, what = "alert") => `${number.toLocaleString("en")} ${what
 
 function tellCount() {
   const more = document.querySelector("#following") ? " so far" : "";
-  tell(`${count(list.childElementCount)}${more}${marked.size ? `, ${marked.size} marked` : ""}`);
+  tell(`${count(cardsOf(alerts).length)}${more}${marked.size ? `, ${marked.size} marked` : ""}`);
 }
 
 function show(card, isMarked) {
@@ -74,6 +76,20 @@ async function showStamps(cards, sheet) {
 function adopt(cards, sheet) {
   for (const card of cards) if (marked.has(nameOf(card))) show(card, true);
   if (sheet) showStamps(cards, sheet);
+  fillRows();
+}
+
+const columns = () => getComputedStyle(alerts.firstElementChild).gridTemplateColumns.split(" ").length;
+
+/** Fills the last row of each list with alerts of the next one, and says how high lists are that are not laid out. */
+function fillRows() {
+  const across = columns();
+  for (const list of [...alerts.children]) {
+    const following = list.nextElementSibling;
+    while (following?.childElementCount && list.childElementCount % across) list.append(following.firstElementChild);
+    list.style.setProperty("--rows", Math.ceil(list.childElementCount / across));
+    if (!list.childElementCount && alerts.childElementCount > 1) list.remove();
+  }
 }
 
 /** Fetches the page that a link leads to, and moves its alerts here. */
@@ -83,9 +99,9 @@ async function fetchPage(link) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const found = page.querySelector("#alerts");
   if (!answer.ok || !found) throw new Error(page.querySelector(".notice")?.textContent ?? `status ${answer.status}`);
-  const cards = [...found.children].map((card) => document.adoptNode(card));
-  list.append(...cards);
-  list.dataset.looked = Number(list.dataset.looked) + Number(found.dataset.looked);
+  const cards = cardsOf(found);
+  alerts.append(found.firstElementChild);
+  alerts.dataset.looked = Number(alerts.dataset.looked) + Number(found.dataset.looked);
   adopt(cards, found.dataset.sheet);
   const following = page.querySelector("#following");
   if (following) {
@@ -98,16 +114,16 @@ async function fetchPage(link) {
 /** Goes on when the end comes near; after some pages with nothing on them, when asked. */
 function follow(link) {
   let isBusy = false;
-  let empty = list.childElementCount ? 0 : 1;
+  let empty = alerts.querySelector(".card") ? 0 : 1;
   const next = async () => {
     if (isBusy) return;
     isBusy = true;
     try {
       const got = await fetchPage(link);
       empty = got ? 0 : empty + 1;
-      link.textContent = list.childElementCount ? "More alerts" : "Look further back";
+      link.textContent = alerts.querySelector(".card") ? "More alerts" : "Look further back";
       if (empty < MOST_EMPTY) tellCount();
-      else tell(`Nothing in the last ${count(Number(list.dataset.looked))} looked through`);
+      else tell(`Nothing in the last ${count(Number(alerts.dataset.looked))} looked through`);
     } catch (error) {
       empty = MOST_EMPTY;
       link.removeAttribute("aria-busy");
@@ -156,19 +172,11 @@ function saveMarked() {
   return tell(`${count(marked.size)} exported`);
 }
 
-function firstInView() {
-  return [...list.children].find((card) => card.getBoundingClientRect().bottom > 0);
-}
-
 function move(key) {
-  const here = cardAt(document.activeElement);
-  const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length;
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-  let there = here ?? firstInView();
-  if (here) {
-    const way = steps[key] < 0 ? "previousElementSibling" : "nextElementSibling";
-    for (let step = Math.abs(steps[key]); step && there; step -= 1) there = there[way];
-  }
+  const cards = cardsOf(alerts);
+  const here = cards.indexOf(cardAt(document.activeElement));
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[key];
+  const there = here < 0 ? cards.find((card) => card.getBoundingClientRect().bottom > 0) : cards[here + step];
   there?.querySelector(".open").focus();
 }
 
@@ -180,7 +188,7 @@ function press(event) {
   const { key } = event;
   const card = cardAt(event.target);
   if (key === "?") keys.showModal();
-  else if (!list) return;
+  else if (!alerts) return;
   else if (key.startsWith("Arrow") && (card || event.target === document.body || event.target.id === "main")) move(key);
   else if (key === " " && event.target.matches(".card a")) mark(card, !marked.has(nameOf(card)));
   else if (key === "f" && card) saveFits(card);
@@ -193,7 +201,8 @@ function press(event) {
 function resize(button) {
   const set = (isSmall) => {
     button.setAttribute("aria-pressed", isSmall);
-    list.classList.toggle("small", isSmall);
+    alerts.classList.toggle("small", isSmall);
+    fillRows();
   };
   const name = "stamp-service.small";
   try {
@@ -219,9 +228,10 @@ if (filters && !("used" in filters.dataset) && matchMedia("(max-width: 52rem)").
 filters?.querySelector("form").addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
-if (list) {
-  adopt([...list.children], list.dataset.sheet);
-  list.addEventListener("change", (event) => mark(cardAt(event.target), event.target.checked));
+if (alerts) {
+  adopt(cardsOf(alerts), alerts.dataset.sheet);
+  addEventListener("resize", fillRows);
+  alerts.addEventListener("change", (event) => mark(cardAt(event.target), event.target.checked));
   const tools = document.querySelector(".tools");
   tools.hidden = false;
   tools.querySelector("[data-do=export]").addEventListener("click", saveMarked);

@@ -73,10 +73,10 @@ export function limitsOf(stamp, hasData, style) {
   return findLimits(stamp, hasData, style);
 }
 
-/** Shades, 0 (black) to 255 (white). */
+/** Shades, 0 (black, or no data) to 255 (white). */
 function spread(pixels, hasData, limits, stretch) {
+  if (!limits) return Float32Array.from(hasData, (flag) => flag * MIDDLE);
   const shades = new Float32Array(pixels.length);
-  if (!limits) return shades.fill(MIDDLE);
   const range = Math.fround(limits.high - limits.low);
   const level = (value) => Math.min(Math.max(Math.fround(value - limits.low) / range, 0), 1);
   const change = EVEN[stretch] ?? sigmoid(pixels, hasData, level);
@@ -104,23 +104,26 @@ function sigmoid(pixels, hasData, level) {
 /** Convolve rows, then columns; beyond an edge the picture goes on as it is there, and no data has no weight. */
 function convolve(shades, hasData, { ny, nx }, kernel) {
   const weigh = (values) => along(along(values, ny, nx, kernel, 1), ny, nx, kernel, nx);
-  const sums = weigh(Float64Array.from(shades, (shade, place) => (hasData[place] ? shade : 0)));
-  const weights = weigh(Float64Array.from(hasData));
-  return sums.map((sum, place) => sum / weights[place]);
+  const sums = weigh(shades);
+  const weights = hasData.includes(0) ? weigh(hasData) : sums.slice().fill(kernel.reduce((sum, part) => sum + part) ** 2);
+  for (let place = 0; place < sums.length; place++) sums[place] /= weights[place];
+  return sums;
 }
 
 function along(values, ny, nx, kernel, step) {
   const reach = kernel.length >> 1;
   const [length, lines] = step === 1 ? [nx, ny] : [ny, nx];
   const out = new Float64Array(values.length);
+  // A line, and what it would be beyond its ends.
+  const wide = new Float64Array(length + 2 * reach);
   for (let line = 0; line < lines; line++) {
     const start = step === 1 ? line * nx : line;
+    for (let place = 0; place < wide.length; place++) {
+      wide[place] = values[start + Math.min(Math.max(place - reach, 0), length - 1) * step];
+    }
     for (let place = 0; place < length; place++) {
       let total = 0;
-      for (let offset = -reach; offset <= reach; offset++) {
-        const near = Math.min(Math.max(place + offset, 0), length - 1);
-        total += kernel[offset + reach] * values[start + near * step];
-      }
+      for (let tap = 0; tap < kernel.length; tap++) total += kernel[tap] * wide[place + tap];
       out[start + place * step] = total;
     }
   }
