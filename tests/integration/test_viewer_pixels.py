@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import requests
+from astropy.io import fits
 from PIL import Image
 
 from stamp_service.demo import demo_alerts
@@ -117,6 +118,15 @@ def test_masked_and_misshaped_stamps(draw, surveys, shared_data, viewer_settings
     alert = recognise(surveys, (shared_data / "alerts" / file).read_bytes(), open_schemas(viewer_settings))
     for kind in REAL[file]:
         assert_every_style(draw, alert.survey, kind, alert.cutouts()[kind])
+
+
+@pytest.mark.parametrize("value", [7.0, np.nan])
+def test_a_stamp_without_contrast(draw, surveys, value):
+    pixels = np.full((9, 12), value, np.float32)
+    pixels[2, 3] = np.nan
+    file = io.BytesIO()
+    fits.PrimaryHDU(pixels).writeto(file)
+    assert_every_style(draw, surveys["lsst"], "science", file.getvalue())
 
 
 @pytest.mark.parametrize("survey", ["ztf", "atlas"])
