@@ -218,6 +218,13 @@ def test_the_address_holds_the_view(browser, viewer, page):
         assert np.array_equal(canvas_of(other, "science"), as_usual)
 
 
+def test_north_is_up_only_where_the_header_says_where_it_is(page):
+    go(page, address("ztf", "?orient=north"))
+    assert page.locator("[name=orient]").input_value() == "default"
+    assert page.locator("[name=orient] [value=north]").is_disabled()
+    assert page.locator("path.compass").count() == 0
+
+
 def test_an_address_with_nonsense_shows_the_usual_view(page):
     nonsense = "stretch=none&interval=<script>&zoom=abc&x=9e99&pmin=90&pmax=3&cmap=no&white=x&black=&blinking=7"
     go(page, address("ztf", f"?{nonsense}"))

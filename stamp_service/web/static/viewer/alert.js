@@ -209,7 +209,9 @@ async function start() {
   const opened = await Promise.all(there.map(open));
   for (const entry of opened.filter(Boolean)) figures.set(...entry);
   const canTurn = [...figures.values()].some((figure) => figure.about.sky);
-  controls.elements.orient.querySelector("[value=north]").disabled = !canTurn;
+  const { orient } = controls.elements;
+  orient.querySelector("[value=north]").disabled = !canTurn;
+  if (!canTurn && orient.value === "north") orient.value = DEFAULTS.orient;
   isOpen = true;
   render();
   document.documentElement.dataset.ready = "true";

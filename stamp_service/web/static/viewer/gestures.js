@@ -31,6 +31,7 @@ export function listen(frame, acts) {
     if (event.button !== 0) return;
     held.set(event.pointerId, place(event));
     frame.setPointerCapture(event.pointerId);
+    acts.read(place(event)); // a finger moves nowhere before it touches
   });
   frame.addEventListener("pointermove", (event) => {
     const now = place(event);

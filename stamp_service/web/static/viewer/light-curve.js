@@ -89,7 +89,7 @@ export async function showLightCurve(parent, data, root) {
       cursor: { points: { show: false }, drag: { x: true, y: true } },
       scales: { x: { time: false, range: (_, low, high) => padded(all, low, high) }, y: { dir: isMagnitude ? -1 : 1, range: () => reach(all) } },
       axes: [
-        { ...axis, label: "MJD", space: 80, values: (_, ticks) => ticks.map((tick) => +tick.toFixed(4)) },
+        { ...axis, label: "MJD", space: 64, values: (_, ticks) => ticks.map((tick) => +tick.toFixed(4)) },
         { ...axis, label: isMagnitude ? "magnitude" : "flux (nJy)", size: 64 },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
@@ -111,7 +111,7 @@ function padded(all, low, high) {
   // A single measurement comes with a range of the chart's own making.
   const times = all.map((one) => one.time_mjd);
   const [first, last] = [Math.max(low, Math.min(...times)), Math.min(high, Math.max(...times))];
-  const margin = (last - first) * 0.04 || 0.5;
+  const margin = (last - first) * 0.06 || 0.5;
   return [first - margin, last + margin];
 }
 
