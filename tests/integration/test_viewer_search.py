@@ -24,7 +24,7 @@ def classified(viewer, viewer_settings):
     object_ids = sorted({alert.object_id for alert in demo_alerts("ztf")})[:2]
     new = [NewObject(object_id, 1, 2, None, None, 58000.0, 10.0, 20.0) for object_id in object_ids]
     with closing(open_probabilities(viewer_settings, 5.0)) as tables:
-        tables.add([(one, {"SN": 0.75, "AGN": 0.25}) for one in new], "stamp_classifier", "1.0")
+        tables.add([(one, {"KN": 0.75, "AGN": 0.25}) for one in new], "stamp_classifier", "1.0")
     return object_ids
 
 
@@ -219,16 +219,16 @@ def test_filters_classes_and_marks_are_for_everybody(browser, viewer, classified
     with open_page(browser, origin=viewer.url, theme="dark") as page:
         go(page)
         page.select_option("[name=survey]", "ztf")
-        page.fill("[name=class]", "sn")
+        page.fill("[name=class]", "kn")
         page.click(".filters button")
-        page.wait_for_url("**/?survey=ztf&class=sn")
+        page.wait_for_url("**/?survey=ztf&class=kn")
         wait_for_stamps(page)
         for key in ("ArrowDown", "ArrowRight", " ", "ArrowDown"):
             page.keyboard.press(key)
         save_screenshot(page, "search-class", tmp_path)
         found = cards(page).evaluate_all("cards => cards.map((card) => card.dataset.objectId)")
         assert set(found) == set(classified)
-        expect(page.locator(".card .class").first).to_have_text("SN 0.75")
+        expect(page.locator(".card .class", has_text="KN").first).to_have_text("KN 0.75")
         assert serious(page) == []
 
 
