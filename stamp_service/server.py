@@ -12,9 +12,10 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from stamp_service.demo import DEMO_SURVEYS, demo_alerts, fill
+from stamp_service.demo import DEMO_SURVEYS, demo_alerts, demo_classes, fill
 from stamp_service.errors import AlertNotFound, ConfigurationError, StoreUnavailable
 from stamp_service.index import open_index
+from stamp_service.probabilities import open_probabilities
 from stamp_service.rebuilding import rebuild
 from stamp_service.settings import Settings, share_metrics_dir
 from stamp_service.stores import LocalStore, open_local, open_schemas
@@ -28,6 +29,8 @@ _ARENA_MAX = -8
 _UNFINISHED = "demo-unfinished"
 # Which of a survey's synthetic alerts is shown first: a supernova at its brightest.
 _BEST_LOOKING = 2
+# For a file on this machine.
+_PATIENCE_S = 5.0
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
 # Metrics folders that this process has emptied; a server that reloads its configuration must not do so again.
 _emptied: set[Path] = set()
@@ -142,7 +145,7 @@ def fill_local_store(settings: Settings, surveys: Surveys) -> int:
 
 
 def store_demo(settings: Settings, surveys: Surveys, names: Sequence[str], store: LocalStore) -> int:
-    """Put the synthetic alerts into a store and into the index.
+    """Put the synthetic alerts into a store and into the index, and what a classifier might say of them beside.
 
     Parameters
     ----------
@@ -163,7 +166,8 @@ def store_demo(settings: Settings, surveys: Surveys, names: Sequence[str], store
     Raises
     ------
     StoreUnavailable
-        If the store cannot be written to. Trouble with the index is logged, and they are stored all the same.
+        If the store, or the file of probabilities, cannot be written to. Trouble with the index is logged, and
+        they are stored all the same.
     """
     stored = fill(dict.fromkeys(names, store), surveys, settings.schemas_path)
     schemas = open_schemas(settings)
@@ -173,6 +177,10 @@ def store_demo(settings: Settings, surveys: Surveys, names: Sequence[str], store
                 deque(rebuild(index, store, surveys[name], schemas, max_packet_bytes=settings.max_packet_bytes), 0)
         except StoreUnavailable as error:
             log.warning("%s: the synthetic alerts are not in it; `stamp-service index rebuild` enters them", error)
+    # What is made up has no place in a database of others.
+    if "ztf" in names and settings.db_engine != "postgresql" and settings.db_host is None:
+        with closing(open_probabilities(settings, _PATIENCE_S)) as tables:
+            tables.add(list(demo_classes()), "synthetic", "1")
     return stored
 
 

@@ -29,7 +29,8 @@ from stamp_service.classifiers.models import DEMO, DEMO_FOLDER
 from stamp_service.classifiers.reading import Unfit
 from stamp_service.classifiers.stamps import prepare, take_images
 from stamp_service.demo import ztf
-from stamp_service.demo.events import EventName, make_event
+from stamp_service.demo.classes import CLASSES
+from stamp_service.demo.events import make_event
 from stamp_service.images import decode_stamp
 from stamp_service.packets import recognise
 from stamp_service.surveys import KINDS, load_surveys
@@ -37,14 +38,6 @@ from stamp_service.surveys import KINDS, load_surveys
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-# What a user of ALeRCE's classifiers would call the synthetic objects.
-CLASSES: dict[str, EventName] = {
-    "AGN": "flare",
-    "SN": "supernova",
-    "VS": "variable",
-    "asteroid": "asteroid",
-    "bogus": "artefact",
-}
 VERSION = "1"
 DESCRIPTION = "A demonstration: trained on synthetic alerts; says nothing about the real sky"
 STAMPS = Stamps(input="stamps", kinds=KINDS, shape=ztf.CAMERA.shape, crop=(21, 21), normalisation="minmax")

@@ -82,8 +82,21 @@ class _Epoch:
         }
 
 
-def _object_name(event: Event, visit_number: int) -> str:
-    """Count in seven letters from `demoaaa`; a moving object has a new name each time it is seen."""
+def object_name(event: Event, visit_number: int) -> str:
+    """Count in seven letters from `demoaaa`; a moving object has a new name each time it is seen.
+
+    Parameters
+    ----------
+    event : Event
+        The object.
+    visit_number : int
+        Which of its visits, from zero.
+
+    Returns
+    -------
+    str
+        Its name.
+    """
     count = 0
     for letter in _FIRST_NAME:
         count = 26 * count + ord(letter) - ord("a")
@@ -259,7 +272,7 @@ def _publish(
     history: list[dict[str, Any]],
     images: dict[str, NDArray[np.float32]],
 ) -> DemoAlert:
-    name, candid = _object_name(event, visit_number), candidate["candid"]
+    name, candid = object_name(event, visit_number), candidate["candid"]
     moving = event.name == "asteroid"
     first = event.visits[visit_number if moving else 0]
     counted = {

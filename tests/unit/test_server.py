@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from stamp_service.demo import demo_alerts
 from stamp_service.errors import ConfigurationError
 from stamp_service.index import open_index
+from stamp_service.probabilities import open_probabilities
 from stamp_service.server import bind_address, fill_local_store, local_surveys, prepare_metrics_dir, welcome
 from stamp_service.settings import Settings
 from stamp_service.stores import open_local
@@ -34,6 +35,27 @@ def test_an_empty_store_is_filled_once(settings, surveys):
     index = open_index(settings)
     assert {name: len(index.search(name, limit=100).alerts) for name in surveys} == dict.fromkeys(surveys, 17)
     index.close()
+
+
+def test_classes_of_the_synthetic_objects_are_there_and_likely_right(settings, surveys):
+    fill_local_store(settings, surveys)
+    index, tables = open_index(settings), open_probabilities(settings, 5)
+    ids = {one.object_id for one in index.search("ztf", limit=100).alerts}
+    said = {object_id: tables.of_object(object_id) for object_id in ids}
+    for (one,) in said.values():
+        assert one.classifier_name == "synthetic"
+        assert [part.ranking for part in one.classes] == [1, 2, 3, 4, 5]
+        assert sum(part.probability for part in one.classes) == pytest.approx(1)
+    assert {one.classes[0].class_name for (one,) in said.values()} == {"SN", "VS", "asteroid", "AGN", "bogus"}
+    assert said["ZTF25demoaaa"][0].classes[0].class_name == "SN"
+    index.close()
+    tables.close()
+
+
+@pytest.mark.parametrize("changed", [{"db_engine": "postgresql"}, {"db_host": "127.0.0.1"}])
+def test_nothing_made_up_goes_into_a_database_of_others(settings, surveys, changed):
+    assert fill_local_store(settings.model_copy(update=changed), surveys) == 51
+    assert not (settings.data_dir / "probabilities.sqlite").exists()
 
 
 def test_an_index_that_is_away_keeps_it_from_nothing(settings, surveys, caplog):
