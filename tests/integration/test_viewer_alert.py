@@ -235,6 +235,22 @@ def test_an_address_with_nonsense_shows_the_usual_view(page):
     assert values == {"cmap": "gray", "white": "100", "black": "0", "blinking": "2"}
 
 
+def test_pixels_come_once(page, viewer):
+    asked = []
+    go(page, address("ztf"))
+    page.wait_for_load_state("networkidle")
+    page.on("request", lambda request: asked.append(request.url))
+    for name, value in (("stretch", "log"), ("interval", "zscale"), ("cmap", "plasma_r"), ("flip", "xy")):
+        page.select_option(f"[name={name}]", value)
+    page.locator("[name=black]").fill("5")
+    page.click("[data-do=in]")
+    page.wait_for_url("**zoom=1.5**")
+    assert asked == []
+    colours = requests.get(f"{viewer.url}/v1/colormaps/plasma_r", timeout=20).json()["colours"]
+    seen = canvas_of(page, "science")[..., :3].reshape(-1, 3)
+    assert set(map(tuple, seen.tolist())) <= set(map(tuple, colours))
+
+
 def test_sign_and_smoothing(page):
     go(page, address("ztf", "?interval=minmax"))
     science, difference = canvas_of(page, "science"), canvas_of(page, "difference")

@@ -20,10 +20,10 @@ from tests.integration.services.browser import open_page
 
 # Draws a stamp with the page's own modules, once for each way, and gives back what the canvas holds.
 DRAW = """async ({folder, npy, masks, ways, cmap}) => {
-  const [{readNpy}, {findLevels}, {face}, {fetchPalette, paint}] = await Promise.all(
+  const [{readNpy}, {findLevels}, {face}, {asPalette, paint}] = await Promise.all(
     ["npy", "levels", "orientation", "painting"].map((name) => import(`${folder}/pixels/${name}.js`)));
   const stamp = readNpy(Uint8Array.from(atob(npy), (one) => one.charCodeAt(0)).buffer);
-  const palette = await fetchPalette(cmap, "");
+  const palette = asPalette((await (await fetch(`/v1/colormaps/${cmap}`)).json()).colours);
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d", { willReadFrequently: true });
   return ways.map(({style, facing}) => {

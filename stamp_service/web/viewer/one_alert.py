@@ -22,6 +22,7 @@ from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.positions import sexagesimal
 
 _USUAL = ("gray", "gray_r", "viridis", "inferno", "magma", "cividis", "turbo", "cubehelix", "RdBu_r", "coolwarm")
+_DAY_S = 24 * 3600
 _COLORMAPS = tuple(dict.fromkeys((*_USUAL, *colormap_names())))
 
 
@@ -47,6 +48,15 @@ def alert(survey: str, alert_id: str) -> Response:
         colormaps=_COLORMAPS,
         card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
+
+
+@blueprint.get("/palettes.bin")
+def palettes() -> Response:
+    """Answer with the page's colour maps but the reversed ones, in its order: 255 colours of three bytes each."""
+    colours = b"".join(find_palette(name).tobytes() for name in _COLORMAPS if not name.endswith("_r"))
+    response = Response(colours, mimetype="application/octet-stream")
+    response.headers["Cache-Control"] = f"public, max-age={_DAY_S}"
+    return response
 
 
 def _may(question: Question, permission: Any) -> bool:  # noqa: ANN401 - one of the permissions

@@ -3,7 +3,7 @@
 import { Figure } from "./figure.js";
 import { listen } from "./gestures.js";
 import { fetchStamp } from "./pixels/npy.js";
-import { asPalette, fetchPalette } from "./pixels/painting.js";
+import { asPalette, fetchPalettes } from "./pixels/painting.js";
 import { placeOf } from "./sky.js";
 
 const root = document.documentElement.dataset.root;
@@ -49,8 +49,13 @@ function schedule() {
   requestAnimationFrame(render);
 }
 
+let findPalette = null;
+
+/** Colour maps come all at once, and after what is seen first. */
 async function recolour() {
-  palette = await fetchPalette(style().cmap, root);
+  const names = [...controls.elements.cmap.options].map((one) => one.value).filter((name) => !name.endsWith("_r"));
+  findPalette ??= fetchPalettes(`${root}/palettes.bin`, names);
+  palette = (await findPalette)(style().cmap);
   schedule();
 }
 
@@ -240,6 +245,7 @@ for (const button of document.querySelectorAll(".copy")) button.addEventListener
 new ResizeObserver(() => isOpen && look(view)).observe(document.querySelector(".figures"));
 
 await start();
+recolour();
 const chart = document.querySelector("#light-curve");
 if (chart) (await import("./light-curve.js")).showLightCurve(chart, data, root);
 const tree = document.querySelector("#record");

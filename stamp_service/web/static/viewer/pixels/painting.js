@@ -2,33 +2,34 @@
 
 import { NO_DATA } from "./levels.js";
 
-const known = new Map();
-
-/**
- * @param {string} name a colour map's name
- * @param {string} root where the service is
- * @returns {Promise<Uint32Array>} what `asPalette` makes of it
- */
-export function fetchPalette(name, root) {
-  if (!known.has(name)) {
-    const asked = fetch(`${root}/v1/colormaps/${encodeURIComponent(name)}`)
-      .then((answer) => answer.json())
-      .then(({ colours }) => asPalette(colours));
-    asked.catch(() => known.delete(name));
-    known.set(name, asked);
-  }
-  return known.get(name);
-}
+const COLOURS = 255;
+const REVERSED = "_r";
 
 /**
  * @param {number[][]} colours red, green, blue from black to white, 255 of them
  * @returns {Uint32Array} the same by level, as a canvas keeps them; entry 0 is transparent
  */
 export function asPalette(colours) {
-  const entries = new Uint32Array(256);
+  const entries = new Uint32Array(COLOURS + 1);
   const bytes = new Uint8Array(entries.buffer);
   colours.forEach((colour, place) => bytes.set([...colour, 255], 4 * (place + 1)));
   return entries;
+}
+
+/**
+ * @param {string} url address of all colour maps that are not reversed
+ * @param {string[]} names their names, in the same order
+ * @returns {Promise<(name: string) => Uint32Array>} finds what `asPalette` makes of one, reversed or not
+ */
+export async function fetchPalettes(url, names) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error("the colour maps cannot be loaded");
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  return (name) => {
+    const first = COLOURS * names.indexOf(name.endsWith(REVERSED) ? name.slice(0, -REVERSED.length) : name);
+    const colours = Array.from({ length: COLOURS }, (_, place) => bytes.subarray(3 * (first + place), 3 * (first + place + 1)));
+    return asPalette(name.endsWith(REVERSED) ? colours.reverse() : colours);
+  };
 }
 
 /**
