@@ -2,6 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import expect
 
 from stamp_service.demo import demo_alerts
@@ -34,6 +35,19 @@ def test_an_object_over_time(browser, viewer, tmp_path, survey, theme, width_px)
         expect(moment).not_to_contain_text("1 of")
         page.click("#play")
         page.select_option("#kind", "difference")
+        page.locator("#speed").fill("10")
         with page.expect_download() as download:
             page.click("#as-gif")
         assert download.value.suggested_filename == f"{survey}_{alerts[0].object_id}_difference.gif"
+        with Image.open(download.value.path()) as film:
+            assert (film.n_frames, film.info["duration"]) == (len(alerts), 100)
+
+
+def test_what_an_object_lacks_is_said(browser, viewer, show_real):
+    show_real("atlas/02a59543o0078o_011586.avro")
+    with open_page(browser, origin=viewer.url) as page:
+        page.goto("/object/atlas/1204305731145436672")
+        page.wait_for_selector("html[data-ready]")
+        expect(page.locator("#moment")).not_to_contain_text("stamp")
+        page.select_option("#kind", "template")
+        expect(page.locator("#moment")).to_contain_text("no template stamp")

@@ -15,6 +15,7 @@ const moment = document.querySelector("#moment");
 const opener = document.querySelector("#open");
 
 let sheet = null;
+let isLost = false;
 let shown = 0;
 let timer = 0;
 let ring = () => {};
@@ -41,7 +42,8 @@ function show(place) {
   shown = place % data.alerts.length;
   const one = data.alerts[shown];
   cut(movie, shown);
-  moment.textContent = `${shown + 1} of ${data.alerts.length}   ${describe(one)}${sheet ? "" : "   cannot be shown"}`;
+  const trouble = one.kinds.includes(kinds.value) ? (isLost ? "   cannot be shown" : "") : `   no ${kinds.value} stamp`;
+  moment.textContent = `${shown + 1} of ${data.alerts.length}   ${describe(one)}${trouble}`;
   opener.href = alertUrl(one);
   ring(one.alert_id);
   for (const [number, entry] of [...strip.children].entries()) {
@@ -63,6 +65,7 @@ async function load(kind) {
   picture.src = sheetUrl(kind);
   // Without stamps there are alerts and a light curve still.
   sheet = await picture.decode().then(() => picture, () => null);
+  isLost = sheet === null;
   for (const [place, entry] of [...strip.children].entries()) cut(entry.querySelector("canvas"), place);
   show(shown);
 }
@@ -84,17 +87,26 @@ function fillStrip() {
   }
 }
 
+/** Downloads are what is played. */
+function link() {
+  const folder = `${root}/object/${data.survey}/${encodeURIComponent(data.object_id)}`;
+  for (const form of ["gif", "png"]) {
+    document.querySelector(`#as-${form}`).href = `${folder}/${kinds.value}.${form}?frame_ms=${Math.round(1000 / speed.value)}`;
+  }
+}
+
 kinds.addEventListener("change", () => {
   load(kinds.value);
-  for (const [id, form] of [["#as-gif", "gif"], ["#as-png", "png"]]) {
-    const link = document.querySelector(id);
-    link.href = link.href.replace(/[a-z]+\.[a-z]+(\?.*)?$/, `${kinds.value}.${form}`);
-  }
+  link();
 });
 play.addEventListener("click", () => run(play.getAttribute("aria-pressed") !== "true"));
-speed.addEventListener("input", () => play.getAttribute("aria-pressed") === "true" && run(true));
+speed.addEventListener("input", () => {
+  link();
+  if (play.getAttribute("aria-pressed") === "true") run(true);
+});
 
 fillStrip();
+link();
 show(data.alerts.length - 1);
 showLightCurve(document.querySelector("#light-curve"), data, root).then((found) => {
   ring = found;
