@@ -180,6 +180,13 @@ def test_marked_alerts_are_exported_wherever_they_were_marked(page, viewer):
             assert float(row[field]) == metadata[field]
     go(page)
     expect(cards(page).nth(0).get_by_role("checkbox")).to_be_checked()
+    page.get_by_role("button", name="Unmark all").click()
+    expect(page.locator(".card.marked")).to_have_count(0)
+    go(page)
+    page.keyboard.press("e")
+    expect(page.locator("#status")).to_contain_text("Nothing is marked")
+    page.keyboard.press("f")
+    expect(page.locator("#status")).to_contain_text("No alert has the focus")
 
 
 def test_f_saves_the_fits_of_the_alert_with_the_focus(page, viewer):

@@ -223,6 +223,15 @@ class TestPage:
         for name in ("q", "since", "cone", "object", "class", "survey"):
             assert "<script>alert" not in client.get("/", query_string={name: bad}).text
 
+    @pytest.mark.parametrize("path", ["/", "/?q=what+is+this", "/status", "/alert/ztf/1", "/alert/none/1"])
+    def test_nothing_in_a_page_runs_or_styles_by_itself(self, client, path):
+        answer = client.get(path, headers={"Accept": "text/html"})
+        assert answer.mimetype == "text/html"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        runs = r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*(?: src=|application/json))"
+        assert re.findall(runs, answer.text) == []
+
     def test_no_alerts_at_all(self, make_app):
         answer = make_app(filled=False).test_client().get("/")
         assert answer.status_code == 200

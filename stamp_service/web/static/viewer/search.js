@@ -5,6 +5,7 @@ const root = document.documentElement.dataset.root;
 const alerts = document.querySelector("#alerts");
 const status = document.querySelector("#status");
 const keys = document.querySelector("#keys");
+const tool = (name) => document.querySelector(`.tools [data-do=${name}]`);
 // Sides of a stamp on the contact sheet, and from one to the next.
 const PITCH_PX = 65;
 // Pages with nothing on them that are asked for of the script's own accord.
@@ -48,12 +49,26 @@ function mark(card, isMarked) {
   if (isMarked) marked.set(nameOf(card), FIELDS.map((field) => card.dataset[field]));
   else marked.delete(nameOf(card));
   show(card, isMarked);
+  remember();
+  tell(`${card.dataset.alertId} ${isMarked ? "marked" : "not marked"}, ${marked.size} marked in all`);
+}
+
+function unmarkAll() {
+  marked.clear();
+  for (const card of cardsOf(alerts)) show(card, false);
+  remember();
+  // The button is gone now, and with it the focus.
+  tool("export").focus();
+  tell("Nothing is marked any more");
+}
+
+function remember() {
+  tool("unmark").hidden = !marked.size;
   try {
     sessionStorage.setItem(STORE, JSON.stringify([...marked]));
   } catch {
     // Full, or not allowed: then marks last as long as the page.
   }
-  tell(`${card.dataset.alertId} ${isMarked ? "marked" : "not marked"}, ${marked.size} marked in all`);
 }
 
 /** Shows the stamps of a page's alerts, a row of its contact sheet each. */
@@ -191,7 +206,7 @@ function press(event) {
   else if (!alerts) return;
   else if (key.startsWith("Arrow") && (card || event.target === document.body || event.target.id === "main")) move(key);
   else if (key === " " && event.target.matches(".card a")) mark(card, !marked.has(nameOf(card)));
-  else if (key === "f" && card) saveFits(card);
+  else if (key === "f") card ? saveFits(card) : tell("No alert has the focus: arrows move it");
   else if (key === "e") saveMarked();
   else return;
   event.preventDefault();
@@ -232,11 +247,12 @@ if (alerts) {
   adopt(cardsOf(alerts), alerts.dataset.sheet);
   addEventListener("resize", fillRows);
   alerts.addEventListener("change", (event) => mark(cardAt(event.target), event.target.checked));
-  const tools = document.querySelector(".tools");
-  tools.hidden = false;
-  tools.querySelector("[data-do=export]").addEventListener("click", saveMarked);
-  tools.querySelector("[data-do=keys]").addEventListener("click", () => keys.showModal());
-  resize(tools.querySelector("[data-do=size]"));
+  document.querySelector(".tools").hidden = false;
+  tool("unmark").hidden = !marked.size;
+  tool("unmark").addEventListener("click", unmarkAll);
+  tool("export").addEventListener("click", saveMarked);
+  tool("keys").addEventListener("click", () => keys.showModal());
+  resize(tool("size"));
   const following = document.querySelector("#following");
   if (following) follow(following);
   tellCount();
