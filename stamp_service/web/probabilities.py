@@ -69,6 +69,18 @@ def probabilities(survey: str, object_id: str) -> Response:
     return answer_list({"survey": found.name, "object_id": checked, "classifications": said}, public=public)
 
 
+def probability_tables() -> ProbabilityTables:
+    """Give the database of the application that handles the current request.
+
+    Returns
+    -------
+    ProbabilityTables
+        The same for all its requests.
+    """
+    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
+    return tables
+
+
 def classifications_of(survey: Survey, object_id: str) -> list[ObjectClassification]:
     """Read what classifiers say of an object.
 
@@ -91,7 +103,7 @@ def classifications_of(survey: Survey, object_id: str) -> list[ObjectClassificat
     StoreUnavailable, StoreTimeout
         If the database could not be asked.
     """
-    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
+    tables = probability_tables()
     if survey.name != tables.survey:
         raise ObjectNotFound(f"no probabilities of {survey.name} objects are kept")
     return tables.of_object(object_id)
@@ -117,5 +129,5 @@ def best_classes(survey: Survey, object_ids: Iterable[str]) -> dict[str, list[Ob
     StoreUnavailable, StoreTimeout
         If the database could not be asked.
     """
-    tables: ProbabilityTables = current_app.extensions[_EXTENSION]
+    tables = probability_tables()
     return tables.best_of(object_ids) if survey.name == tables.survey else {}

@@ -37,6 +37,7 @@ def test_everything_is_told_of_open_surveys(client, real_alerts):
         assert re.search(rf"\b{held} {datetime.now(UTC):%Y-%m}-\d\d \d\d:\d\d UTC", row)
         assert "open to all" in row
     assert "answers" in row_of(answer.text, "index")
+    assert "answers" in row_of(answer.text, "database of classes")
     assert re.search(r"Stamp Service \d+\.\d+", row_of(answer.text, "Stamp Service"))
     assert re.search(r"\d+\.\d+", row_of(answer.text, "numpy"))
     assert re.search(r"Classifiers demo", text_of(answer.text))
@@ -59,6 +60,13 @@ def test_an_index_that_is_away_is_named(make_app):
     assert "index does not answer" in text_of(page)
     assert "not known not known" in row_of(page, "ztf")
     assert str(here.settings.data_dir) not in page
+
+
+def test_a_database_that_is_away_is_named(make_app):
+    app = make_app(filled=False, db_engine="postgresql", db_host="127.0.0.1", db_port=9, db_name="none")
+    page = app.test_client().get("/status").text
+    assert "database of classes does not answer now" in text_of(page)
+    assert "index answers" in row_of(page, "index")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
@@ -18,6 +18,7 @@ from stamp_service.remote.processes import PerProcess
 from stamp_service.surveys import PERMISSIONS, Survey
 from stamp_service.web.classification import model_names
 from stamp_service.web.health import Questions
+from stamp_service.web.probabilities import probability_tables
 from stamp_service.web.services import Services, services
 from stamp_service.web.viewer.pages import blueprint, page
 
@@ -25,6 +26,7 @@ from stamp_service.web.viewer.pages import blueprint, page
 _PATIENCE_S = 1.0
 _SILENT = "it has not answered yet"
 _EXTENSION = "stamp_service.status"
+_INDEX, _CLASSES = "index", "database of classes"
 _LIBRARIES = (
     "flask",
     "gunicorn",
@@ -87,43 +89,43 @@ def install(app: Flask) -> None:
 def status() -> Response:
     """Answer with the page."""
     here = services()
-    stores, holdings, trouble = _ask_all(here)
+    places, holdings = _ask_all(here)
     return page(
         "status.html",
         now=datetime.now(UTC),
         surveys=[_row(here, survey, holdings) for survey in here.surveys.values()],
-        stores=stores,
-        trouble=trouble,
-        silent=[name for name, problem in (*stores.items(), ("index", trouble)) if problem],
+        places=places,
+        is_counted=places[_INDEX] is None,
+        silent=[name for name, problem in places.items() if problem],
         models=model_names(),
         versions={"Stamp Service": __version__, "Python": python_version(), **_library_versions()},
     )
 
 
-def _ask_all(here: Services) -> tuple[dict[str, str | None], Mapping[str, Holding], str | None]:
-    """Ask every store and the index at once, and wait for a moment only.
+def _ask_all(here: Services) -> tuple[dict[str, str | None], Mapping[str, Holding]]:
+    """Ask everything at once, and wait for a moment only.
 
     Returns
     -------
-    stores : dict of str to str or None
-        What keeps each one from answering.
+    places : dict of str to str or None
+        What keeps each store, and the databases, from answering.
     holdings : mapping of str to Holding
         How much there is, by survey.
-    trouble : str or None
-        What keeps the index from answering.
     """
     process: PerProcess[Questions] = current_app.extensions[_EXTENSION]
     questions = process()
     checks = {name: questions.ask(f"store {name}", check) for name, check in here.resolver.checks().items()}
-    index = questions.ask("index", here.index.holdings)
-    asked: list[Future[Any]] = [*checks.values(), index]
+    index = questions.ask(_INDEX, here.index.holdings)
+    classes = questions.ask(_CLASSES, partial(probability_tables().best_of, ["of none"]))
+    asked: list[Future[Any]] = [*checks.values(), index, classes]
     wait(asked, _PATIENCE_S)
-    stores: dict[str, str | None] = {}
+    places: dict[str, str | None] = {}
     for name, check in checks.items():
         found, problem = _answer(check)
-        stores |= {name: problem} if found is None else found
-    holdings, trouble = _answer(index)
-    return stores, holdings or {}, trouble
+        places |= {name: problem} if found is None else found
+    holdings, places[_INDEX] = _answer(index)
+    _, places[_CLASSES] = _answer(classes)
+    return places, holdings or {}
 
 
 def _answer(question: "Future[Any]") -> tuple[Any, str | None]:
