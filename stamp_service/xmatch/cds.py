@@ -129,7 +129,10 @@ class CdsService:
             raise StoreUnavailable(f"{_WHO} could not be asked") from error
         except (InvalidQueryError, AttributeError) as error:  # AttributeError: an error page without a reason
             raise RequestError(f"{_WHO} refused the question: it may have no catalogue {catalogue}") from error
-        return _read_answer(response.content)
+        answer, is_whole = _read_answer(response.content)
+        if not np.isin(answer[_ROW], sent[_ROW]).all():
+            raise StoreUnavailable(f"{_WHO} answered with rows that were not sent")
+        return answer, is_whole
 
 
 def _make_service(url: str, timeout_s: float) -> "XMatchClass":
@@ -168,6 +171,9 @@ def _read_answer(content: bytes) -> tuple[Table, bool]:
         votable = parse_votable(BytesIO(content), verify="ignore")
         table = votable.get_first_table()
         result = table.to_table(use_names_over_ids=True)
+        for name, kind in ((_ROW, np.int64), (DISTANCE, np.float64)):
+            if name in result.colnames:
+                result[name] = np.asarray(result[name], dtype=kind)
     except Exception as error:
         # Whatever its parser meets; a proxy's page arrives with status 200 as well.
         raise Transient(StoreUnavailable(f"{_WHO} answered with something that is no VOTable")) from error
@@ -182,10 +188,6 @@ def _joined(first: Table, answers: list[Table]) -> Table:
     if not answers:
         return join(first, Table(), Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)))
     found = vstack(answers, metadata_conflicts="silent")
-    pairs = Pairs(
-        np.asarray(found[_ROW], dtype=np.int64),
-        np.arange(len(found)),
-        np.asarray(found[DISTANCE], dtype=np.float64),
-    )
+    pairs = Pairs(np.asarray(found[_ROW]), np.arange(len(found)), np.asarray(found[DISTANCE]))
     found.remove_columns([name for name in (DISTANCE, _ROW, _RA, _DEC) if name in found.colnames])
     return join(first, found, in_order(pairs))

@@ -114,13 +114,23 @@ class NamedCatalogues:
         first = Table({"stamp_ra": [ra_deg], "stamp_dec": [dec_deg]})
         columns = ("stamp_ra", "stamp_dec")
         if place.startswith(PREFIXES) or "://" in place or is_hats(Path(place)):
-            found = get_xmatches(first, place, max_distance_arcsec, columns1=columns, settings=self._settings)
+            found = self._ask(name, place, first, columns, max_distance_arcsec)
         else:
             loaded = self._load(name, Path(place))
             pairs = match(Positions.of(first, columns), loaded.positions, max_distance_arcsec)
             found = join(first, loaded.table, pairs)
         found.remove_columns(columns)
         return found
+
+    def _ask(
+        self, name: str, place: str, first: Table, columns: tuple[str, str], max_distance_arcsec: float
+    ) -> Table:
+        try:
+            return get_xmatches(first, place, max_distance_arcsec, columns1=columns, settings=self._settings)
+        except RequestError as error:
+            if place.startswith(PREFIXES):
+                raise
+            raise StoreUnavailable(f"the catalogue {name} could not be read") from error
 
     def _load(self, name: str, path: Path) -> _Loaded:
         """Read a file unless it is in memory and has not changed; one at a time, since that takes memory."""
