@@ -5,6 +5,7 @@ import io
 import math
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -269,6 +270,15 @@ def test_providers_that_are_not_here(tmp_path):
         ConfigurationError, match=r"STAMP_CLASSIFIER_PROVIDERS: Abacus is not one of .*CPUExecutionPro"
     ):
         open_model(tmp_path / "own", Running(providers=("Abacus",)))
+
+
+def test_without_onnx_runtime_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    write_model(tmp_path / "own", linear_graph({"stamps": ["N", 3, 3, 3]}, 5), stamps=[stamps()])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        ConfigurationError, match=r"^Classifiers need: pip install 'stamp-service\[classifiers\]'$"
+    ):
+        open_model(tmp_path / "own")
 
 
 @pytest.fixture
