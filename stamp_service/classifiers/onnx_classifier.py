@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stamp_service.classifiers.classifier import ClassifiableAlert, Classification
-from stamp_service.classifiers.definition import GRAPH_FILE, ModelDefinition, read_definition
+from stamp_service.classifiers.definition import ModelDefinition, read_model
 from stamp_service.classifiers.preparing import Preparation, Sample
 from stamp_service.classifiers.reading import Unfit
 from stamp_service.classifiers.sessions import open_graph
@@ -216,7 +216,7 @@ def open_model(folder: Path, running: Running | None = None) -> OnnxClassifier:
     ConfigurationError
         If a file is missing or changed, the graph is not what `model.toml` says, or ONNX Runtime is not installed.
     """
-    definition = read_definition(folder)
-    classifier = OnnxClassifier(definition, (folder / GRAPH_FILE).read_bytes(), running or Running())
+    definition, graph = read_model(folder)
+    classifier = OnnxClassifier(definition, graph, running or Running())
     classifier.check()
     return classifier
