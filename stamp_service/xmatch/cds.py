@@ -23,7 +23,7 @@ from stamp_service.xmatch.matching import DISTANCE, Pairs, Positions, Rows, in_o
 if TYPE_CHECKING:
     from astroquery.xmatch import XMatchClass
 
-PREFIXES = ("vizier:", "simbad")
+_VIZIER, _SIMBAD = "vizier:", "simbad"
 MAX_DISTANCE_ARCSEC = 180
 CHUNK_ROWS = 20_000
 _ATTEMPTS = 4
@@ -32,6 +32,22 @@ _LONGEST_RETRY_AFTER_S = 60.0
 # Columns that are sent; no catalogue has ones of these names.
 _ROW, _RA, _DEC = "stamp_row", "stamp_ra", "stamp_dec"
 _WHO = "the CDS XMatch service"
+
+
+def is_of_cds(catalogue: str) -> bool:
+    """Tell the service's catalogues from files and addresses.
+
+    Parameters
+    ----------
+    catalogue : str
+        What somebody calls a catalogue.
+
+    Returns
+    -------
+    bool
+        True for `vizier:` and anything behind it, and for `simbad`.
+    """
+    return catalogue.startswith(_VIZIER) or catalogue == _SIMBAD
 
 
 class CdsService:
@@ -153,8 +169,10 @@ def _make_service(url: str, timeout_s: float) -> "XMatchClass":
         def is_table_available(self, table_id: object) -> bool:
             return isinstance(table_id, str)
 
-        def _request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - passed on as they are
-            response: requests.Response = super()._request(*args, **{**kwargs, "cache": False})
+        def _request(self, *args: Any, data: dict[str, Any], **kwargs: Any) -> requests.Response:  # noqa: ANN401 - passed on as they are
+            # Of what `is_table_available`, astroquery thinks that it is VizieR's.
+            asked = data | {"cat2": _SIMBAD} if data["cat2"] == _VIZIER + _SIMBAD else data
+            response: requests.Response = super()._request(*args, data=asked, **{**kwargs, "cache": False})
             # What is wrong with a question comes with a reason; anything else may pass.
             if response.status_code in _WORTH_REPEATING and b"QUERY_STATUS" not in response.content:
                 named = response.headers.get("Retry-After", "")

@@ -14,7 +14,7 @@ from stamp_service.errors import ConfigurationError, NotFound, RequestError, Sto
 from stamp_service.settings import Settings
 from stamp_service.xmatch.asking import get_xmatches
 from stamp_service.xmatch.catalogues import format_of, read_table
-from stamp_service.xmatch.cds import PREFIXES
+from stamp_service.xmatch.cds import is_of_cds
 from stamp_service.xmatch.hats import is_hats
 from stamp_service.xmatch.matching import Positions, join, match
 
@@ -50,7 +50,7 @@ class NamedCatalogues:
         for name, place in self._places.items():
             path = Path(place)
             is_file = path.is_file() and format_of(path) is not None
-            if not (place.startswith(PREFIXES) or is_file or "://" in place or is_hats(path)):
+            if not (is_of_cds(place) or is_file or "://" in place or is_hats(path)):
                 raise ConfigurationError(f"STAMP_CATALOGUES: {name} is not a catalogue")
 
     def names(self) -> list[str]:
@@ -113,7 +113,7 @@ class NamedCatalogues:
         place = self.check(name)
         first = Table({"stamp_ra": [ra_deg], "stamp_dec": [dec_deg]})
         columns = ("stamp_ra", "stamp_dec")
-        if place.startswith(PREFIXES) or "://" in place or is_hats(Path(place)):
+        if is_of_cds(place) or "://" in place or is_hats(Path(place)):
             found = self._ask(name, place, first, columns, max_distance_arcsec)
         else:
             loaded = self._load(name, Path(place))
@@ -128,7 +128,7 @@ class NamedCatalogues:
         try:
             return get_xmatches(first, place, max_distance_arcsec, columns1=columns, settings=self._settings)
         except RequestError as error:
-            if place.startswith(PREFIXES):
+            if is_of_cds(place):
                 raise
             raise StoreUnavailable(f"the catalogue {name} could not be read") from error
 

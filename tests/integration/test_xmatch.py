@@ -144,6 +144,18 @@ def test_a_catalogue_that_the_cds_lacks_is_a_wrong_question(settings):
         get_xmatches(ALERTS, max_distance_arcsec=181, settings=settings)
 
 
+def test_simbad_is_asked_by_its_name_and_not_for_files_called_like_it(local, tmp_path, monkeypatch):
+    with running_cds(list(ENTRIES)) as server:
+        server.name = "simbad"
+        asking = Settings(demo=False, xmatch_url=server.url, xmatch_timeout_s=5)
+        from_simbad = get_xmatches(ALERTS, "simbad", settings=asking)
+        local.write(tmp_path / "simbad_stars.csv")
+        monkeypatch.chdir(tmp_path)
+        from_file = get_xmatches(ALERTS, "simbad_stars.csv", settings=asking)
+    assert list(from_simbad["2MASS"]) == list(from_file["2MASS"])
+    assert server.uploads == [4]
+
+
 def test_without_positions_nobody_is_asked(cds, settings):
     assert get_xmatches(ALERTS[3:4], settings=settings).colnames == ["angDist", *ALERTS.colnames]
     assert cds.requests == []
