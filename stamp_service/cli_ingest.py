@@ -70,9 +70,9 @@ def ingest_alerts(
     candidates = surveys if survey_name is None else Surveys([surveys.named(survey_name, "--survey")])
     schemas = open_schemas(settings)
     report = IngestReport()
-    started_s = time.monotonic()
     target = _open(to, settings, surveys, schemas, Columns(history, cutouts), stream=stream, lake_url=lake_url)
     size = num_alerts or (_STREAM_BATCH if stream else _BATCH[to])
+    started_s = time.monotonic()
     with closing(target), _bar(found) as bar:
         for source in found:
             _ingest(source, target, settings, candidates, schemas, report=report, bar=bar, num_alerts=size)
