@@ -9,7 +9,7 @@ from stamp_service.packets import SchemaLookup
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.s3_clients import S3Access, open_clients
 from stamp_service.stores.listing import read_ahead
-from stamp_service.stores.packed.archive import Outcome, PackedAlert, SurveyArchive
+from stamp_service.stores.packed.archive import PackedAlert, SurveyArchive
 from stamp_service.stores.packed.blocks import Codec
 from stamp_service.stores.packed.headers import Headers
 from stamp_service.stores.packed.holdings import Holdings
@@ -20,6 +20,7 @@ from stamp_service.stores.packed.published import PublishedIndex
 from stamp_service.stores.packed.publishing import Publisher
 from stamp_service.stores.packed.sealing import ProcessArchives
 from stamp_service.stores.packed.spool import Spool
+from stamp_service.stores.protocol import PutOutcome
 from stamp_service.surveys import Survey
 
 PACK_BYTES = 64 * 1024 * 1024
@@ -204,7 +205,7 @@ class PackedStore:
                 raise outcome
         return outcomes.count(True)
 
-    def put_each(self, alerts: Iterable[PackedAlert]) -> list[Outcome]:
+    def put_each(self, alerts: Iterable[PackedAlert]) -> list[PutOutcome]:
         """Keep packets unless they are there, and say of each what became of it.
 
         Parameters
@@ -228,7 +229,7 @@ class PackedStore:
         for number, alert in enumerate(alerts):
             by_survey.setdefault(alert.survey.name, []).append(number)
         process = self._process()
-        outcomes: list[Outcome] = [False] * len(alerts)
+        outcomes: list[PutOutcome] = [False] * len(alerts)
         for name, numbers in by_survey.items():
             try:
                 put = process.archive(name).put_each([alerts[number] for number in numbers])
