@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -138,8 +139,9 @@ def test_killed_at_random_moments_while_another_joins(early, made, answers, kafk
     with group.running():
         for part in range(3):
             with group.running() as victim:
+                wait_until(partial(group.has_joined, victim), "it joins", 60)
                 kafka.produce(group.topic, stream[part::3], partitions=3)
-                time.sleep(1.5 + 2 * draw.random())  # it starts, joins, and works
+                time.sleep(draw.random())  # it works
                 victim.kill()
                 victim.wait(10)
         wait_until(lambda: group.acknowledged() == len(stream), "all are acknowledged")
@@ -160,14 +162,15 @@ def test_the_database_and_the_broker_are_away_for_a_while(early, made, expected,
     try:
         with group.running() as process:
             kafka.produce(group.topic, made[:30])
-            time.sleep(4)  # it starts without the database
+            wait_until(lambda: group.logged("database waits"), "it started without the database", 60)
             assert process.poll() is None
             assert group.acknowledged() == 0
             postgres.start()
             wait_until(lambda: group.acknowledged() == 30, "the database is there")
             postgres.stop()
+            waits = group.logged("database waits")
             kafka.produce(group.topic, made[30:60])
-            time.sleep(2)
+            wait_until(lambda: group.logged("database waits") > waits, "the database is away")
             assert group.acknowledged() == 30
             postgres.start()
             wait_until(lambda: group.acknowledged() == 60, "the database is back")
