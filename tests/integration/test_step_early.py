@@ -1,6 +1,7 @@
 """`stamp-service step early-classification` with a real broker and database: each object once, come what may."""
 
 import random
+import shutil
 import signal
 import time
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from stamp_service.classifiers import Classification, open_models
+from stamp_service.classifiers.models import DEMO_FOLDER
 from stamp_service.demo import demo_alerts
 from stamp_service.packets import Packet, recognise
 from stamp_service.settings import load_settings
@@ -182,3 +184,16 @@ def test_the_database_and_the_broker_are_away_for_a_while(early, made, expected,
     finally:
         postgres.start()
     assert_said(group, expected)
+
+
+def test_a_model_that_does_not_match_its_checksum_is_refused_at_the_start(early, tmp_path):
+    shutil.copytree(DEMO_FOLDER, tmp_path / "models" / "own")
+    graph = tmp_path / "models" / "own" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"?")
+    group = early(STAMP_MODEL_DIR=str(tmp_path / "models"), MODEL_NAME="own")
+    with group.running() as process:
+        assert process.wait(30) == 2
+    assert group.logged("model.onnx is not the file that model.toml was written for") == 1
+    assert group.logged("Traceback") == 0
+    # The database does not say that the step was there.
+    assert group.ask("SELECT to_regclass('step')") == [(None,)]
