@@ -28,8 +28,9 @@ from stamp_service.index import open_index
 from stamp_service.resolver import Resolver
 from stamp_service.settings import load_settings
 from stamp_service.stores import open_stores
+from stamp_service.stores.outcomes import Report
 from stamp_service.surveys import load_surveys
-from stamp_service.ztf_archive import NightReport, add_night, iter_night
+from stamp_service.ztf_archive import add_night, iter_night
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,10 +60,10 @@ def read(night: Path, _: Path) -> int:
 
 def add(night: Path, folder: Path) -> int:
     settings = load_settings(data_dir=folder, packed_surveys=("ztf",))
-    surveys, report = load_surveys(), NightReport()
+    surveys, report = load_surveys(), Report()
     resolver = Resolver(open_stores(settings, surveys), index=open_index(settings))
     for outcome in add_night(night, settings, surveys, resolver):
-        report.note(outcome)
+        report.count(outcome)
     resolver.close()
     return report.states["added"]
 

@@ -13,9 +13,9 @@ from stamp_service.index import open_index
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import SchemaSource, open_schemas, open_stores
+from stamp_service.stores.outcomes import Report
 from stamp_service.surveys import Surveys, load_surveys
 from stamp_service.ztf_archive import (
-    NightReport,
     add_night,
     download_data_date,
     download_recent_data,
@@ -122,8 +122,8 @@ def _add(
     schemas: SchemaSource,
     *,
     from_start: bool,
-) -> NightReport:
-    report = NightReport()
+) -> Report:
+    report = Report()
     size_bytes = path.stat().st_size
     with tqdm(total=size_bytes, desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for outcome in add_night(
@@ -135,7 +135,7 @@ def _add(
             from_start=from_start,
             progress=lambda position: bar.update(position - bar.n),
         ):
-            report.note(outcome)
+            report.count(outcome)
             if outcome.state == "refused":
                 tqdm.write(f"refused {outcome.name}: {outcome.reason}", file=sys.stderr)
     return report

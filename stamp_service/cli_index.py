@@ -8,11 +8,10 @@ from contextlib import closing
 import click
 from tqdm import tqdm
 
-from stamp_service.errors import ConfigurationError
 from stamp_service.index import AlertIndex, open_index
 from stamp_service.rebuilding import rebuild
 from stamp_service.settings import Settings, load_settings
-from stamp_service.stores import ListedStore, PackedStore, Store, open_schemas, open_stores
+from stamp_service.stores import ListedStore, listed_stores, open_schemas, open_stores
 from stamp_service.surveys import Survey, load_surveys
 
 
@@ -36,7 +35,7 @@ def rebuild_index(context: click.Context, survey_names: tuple[str, ...], known_t
     surveys = load_surveys(settings.surveys_dir)
     chosen = [surveys.named(name, "SURVEY") for name in survey_names] or list(surveys.values())
     stores = open_stores(settings, surveys)
-    listed = {survey.name: _listed(survey, stores[survey.name]) for survey in chosen}
+    listed = {survey.name: listed_stores(survey, stores[survey.name]) for survey in chosen}
     refused = 0
     with closing(open_index(settings)) as found:
         for survey in chosen:
@@ -47,17 +46,8 @@ def rebuild_index(context: click.Context, survey_names: tuple[str, ...], known_t
     context.exit(1 if refused else 0)
 
 
-def _listed(survey: Survey, stores: tuple[Store, ...]) -> list[ListedStore]:
-    found = [store for store in stores if isinstance(store, ListedStore)]
-    if not found:
-        raise ConfigurationError(f"no store of {survey.name} can list what it has")
-    return found
-
-
 def _rebuild(found: AlertIndex, store: ListedStore, survey: Survey, settings: Settings, *, known_too: bool) -> int:
     """Go through a store, and say how it went; gives how many were refused."""
-    if isinstance(store, PackedStore):
-        store.reindex(survey)  # with what other machines packed
     counts, kinds = Counter[str](), Counter[str]()
     title = f"{survey.name} ({store.name})"
     started_s = time.monotonic()

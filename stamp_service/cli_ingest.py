@@ -18,13 +18,13 @@ from stamp_service.alert_ingestion import (
     open_tables,
 )
 from stamp_service.alert_ingestion.lake_target import LakeTarget
-from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome, refused
 from stamp_service.alert_ingestion.sources import Source
 from stamp_service.index import open_index
 from stamp_service.lake.lakes import lake_access
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import SchemaSource, open_schemas, open_stores
+from stamp_service.stores.outcomes import Outcome, Report
 from stamp_service.surveys import Surveys, load_surveys
 
 Destination = Literal["duckdb", "bigquery", "lake", "store"]
@@ -69,10 +69,10 @@ def ingest_alerts(
     found = open_sources(sources, settings, surveys)
     candidates = surveys if survey_name is None else Surveys([surveys.named(survey_name, "--survey")])
     schemas = open_schemas(settings)
-    report = IngestReport()
-    started_s = time.monotonic()
+    report = Report()
     target = _open(to, settings, surveys, schemas, Columns(history, cutouts), stream=stream, lake_url=lake_url)
     size = num_alerts or (_STREAM_BATCH if stream else _BATCH[to])
+    started_s = time.monotonic()
     with closing(target), _bar(found) as bar:
         for source in found:
             _ingest(source, target, settings, candidates, schemas, report=report, bar=bar, num_alerts=size)
@@ -119,7 +119,7 @@ def _ingest(
     surveys: Surveys,
     schemas: SchemaSource,
     *,
-    report: IngestReport,
+    report: Report,
     bar: "tqdm[NoReturn]",
     num_alerts: int,
 ) -> None:
@@ -129,8 +129,7 @@ def _ingest(
             tqdm.write(f"refused {outcome.name}: {outcome.reason}", file=sys.stderr)
 
     def refuse(name: str, reason: str) -> None:
-        passed = refused(reason, _NOT_READ)
-        tell(Outcome(passed.state, passed.reason, passed.kind, name))
+        tell(Outcome("refused", reason, _NOT_READ, name))
 
     for outcome in ingest(
         source.read(refuse),

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -23,12 +23,14 @@ from stamp_service.index import AlertIndex, open_index
 from stamp_service.packets import open_alert
 from stamp_service.settings import load_settings
 from stamp_service.stores import (
+    ListedStore,
     LocalStore,
     PackedAlert,
     PackedStore,
     S3Store,
     SchemaSource,
     Store,
+    fetch_each,
     open_archives,
     open_packed,
     open_schemas,
@@ -96,18 +98,16 @@ class _House:
 
 def _pack(house: _House, survey: Survey) -> int:
     mover = _Mover(house.index, survey, house.packed)
-    alerts = house.archives[survey.name].alerts(survey)
-    refused = _convert(survey, "pack", alerts, _Packing(survey, house.packed), mover)
+    refused = _convert(survey, "pack", house.archives[survey.name], _Packing(survey, house.packed), mover)
     house.packed.flush(survey)
     return refused
 
 
 def _unpack(house: _House, survey: Survey) -> int:
-    house.packed.reindex(survey)  # with what other machines packed
     archive = house.archives[survey.name]
     mover = _Mover(house.index, survey, archive)
     unpacking = _Unpacking(survey, archive, house.schemas)
-    return _convert(survey, "unpack", house.packed.alerts(survey), unpacking, mover)
+    return _convert(survey, "unpack", house.packed, unpacking, mover)
 
 
 def _flush(house: _House, survey: Survey) -> int:
@@ -127,18 +127,24 @@ _TASKS = {"pack": _pack, "unpack": _unpack, "flush": _flush, "reindex": _reindex
 def _convert(
     survey: Survey,
     title: str,
-    alerts: Iterable[tuple[str, bytes]],
+    source: ListedStore,
     writer: "_Packing | _Unpacking",
     mover: "_Mover",
 ) -> int:
     """Copy packets, portion by portion; gives how many were refused."""
-    waiting, counts = iter(alerts), Counter[Outcome]()
+    waiting, counts = fetch_each(source, survey, source.listed(survey)), Counter[Outcome]()
     with tqdm(desc=f"{title} {survey.name}", unit="alert", disable=None, leave=False) as bar:
-        while portion := list(islice(waiting, _PORTION)):
+        while fetched := list(islice(waiting, _PORTION)):
+            portion = []
+            for alert_id, packet in fetched:
+                if isinstance(packet, StampServiceError):
+                    counts[_refuse(survey, alert_id, packet)] += 1
+                else:
+                    portion.append((alert_id, packet))
             outcomes = list(writer.write(portion))
             counts.update(outcomes)
             mover.move(portion, outcomes)
-            bar.update(len(portion))
+            bar.update(len(fetched))
     parts = [f"copied {counts['new']}"]
     parts += [f"{counts['present']} were there already"] if counts["present"] else []
     parts += [f"refused {counts['refused']}"] if counts["refused"] else []

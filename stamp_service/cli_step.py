@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from stamp_service.errors import ConfigurationError
+from stamp_service.logs import configure_logging
 from stamp_service.settings import Settings, load_settings
-from stamp_service.surveys import load_surveys
-from stamp_service.web.logs import configure_logging
+from stamp_service.surveys import Surveys, load_surveys
 
 if TYPE_CHECKING:
     from stamp_service.steps import Step, StepMetrics
@@ -28,12 +28,10 @@ def archive() -> None:
 
     A message that is no alert goes to the topic of dead letters. Whatever is unavailable is waited for.
     """
-    from stamp_service.steps import open_archive_step  # noqa: PLC0415 - no other command needs what it imports
+    from stamp_service.steps import ArchiveStep, StepMetrics, open_archive_step  # noqa: PLC0415 - seldom needed
 
-    settings = load_settings()
-    surveys = load_surveys(settings.surveys_dir)
-    configure_logging(settings.log_level)
-    _run(open_archive_step(settings, surveys), settings)
+    settings, surveys = _prepare()
+    _run(open_archive_step(settings, surveys), settings, StepMetrics(ArchiveStep.name))
 
 
 @step.command("stamp-classifier")
@@ -49,9 +47,7 @@ def stamp_classifier() -> None:
         open_stamp_classifier_step,
     )
 
-    settings = load_settings()
-    surveys = load_surveys(settings.surveys_dir)
-    configure_logging(settings.log_level)
+    settings, surveys = _prepare()
     metrics = StepMetrics(StampClassifierStep.name)
     job = open_stamp_classifier_step(settings, surveys, metrics.registry)
     _run(job, settings, metrics, transactional=True)
@@ -71,23 +67,25 @@ def early_classification() -> None:
         open_early_classification_step,
     )
 
-    settings = load_settings()
-    surveys = load_surveys(settings.surveys_dir)
-    configure_logging(settings.log_level)
+    settings, surveys = _prepare()
     metrics = StepMetrics(EarlyClassificationStep.name)
     job = open_early_classification_step(settings, surveys, metrics.registry)
     _run(job, settings, metrics, transactional=job.sends_results)
 
 
-def _run(
-    job: "Step[T]", settings: Settings, metrics: "StepMetrics | None" = None, *, transactional: bool = False
-) -> None:
-    from stamp_service.steps import StepMetrics, run_step  # noqa: PLC0415 - as above
+def _prepare() -> tuple[Settings, Surveys]:
+    settings = load_settings()
+    surveys = load_surveys(settings.surveys_dir)
+    configure_logging(settings.log_level)
+    return settings, surveys
+
+
+def _run(job: "Step[T]", settings: Settings, metrics: "StepMetrics", *, transactional: bool = False) -> None:
+    from stamp_service.steps import run_step  # noqa: PLC0415 - as above
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    metrics = metrics or StepMetrics(job.name)
     if settings.metrics_port is not None:
         try:
             metrics.serve(settings.metrics_port, settings.app_bind)

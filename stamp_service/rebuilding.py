@@ -6,14 +6,12 @@ failure of the index takes as long as listing the store. The service may run and
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 from stamp_service.errors import AlertNotFound, PacketCorrupt, StampServiceError, TooLarge
 from stamp_service.index import AlertIndex, IndexedAlert, entry_of
 from stamp_service.packets import SchemaLookup, open_alert
-from stamp_service.stores import ListedStore
-from stamp_service.stores.listing import read_ahead
+from stamp_service.stores import ListedStore, fetch_each
 from stamp_service.surveys import Survey
 
 _BATCH = 1000
@@ -22,7 +20,6 @@ _REFUSALS: dict[type[StampServiceError], str] = {
     PacketCorrupt: "it is damaged",
     TooLarge: "it is too large",
 }
-_Ids = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def rebuild(
         wanted = [ids for ids in portion if ids[0] not in known]
         entries: list[IndexedAlert] = []
         refused: list[Refusal] = []
-        for (alert_id, _), packet in read_ahead(wanted, partial(_read, store, survey)):
+        for alert_id, packet in fetch_each(store, survey, wanted):
             try:
                 if isinstance(packet, StampServiceError):
                     raise packet
@@ -116,10 +113,3 @@ def rebuild(
                 refused.append(Refusal(alert_id, str(error), _REFUSALS[type(error)]))
         index.add(entries)
         yield Rebuilt(len(entries), len(known), refused)
-
-
-def _read(store: ListedStore, survey: Survey, ids: _Ids) -> bytes | StampServiceError:
-    try:
-        return store.get(survey, *ids)
-    except (AlertNotFound, PacketCorrupt, TooLarge) as error:
-        return error

@@ -23,8 +23,9 @@ from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_al
 from stamp_service.remote.processes import PerProcess
 from stamp_service.sources import Member, Source, label, members, name_of, problems_of
 from stamp_service.stores import Store
-from stamp_service.stores.bulk import PutOutcome, put, put_each
+from stamp_service.stores.bulk import put, put_each
 from stamp_service.stores.flights import Flights
+from stamp_service.stores.protocol import PutOutcome
 from stamp_service.stores.write_backs import WriteBackOutcome, WriteBacks
 from stamp_service.surveys import Survey
 

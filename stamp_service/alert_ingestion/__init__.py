@@ -3,14 +3,14 @@
 from stamp_service.alert_ingestion.ingesting import batch_ingest_alerts, ingest, stream_ingest_alerts
 from stamp_service.alert_ingestion.layouts import Columns
 from stamp_service.alert_ingestion.opening import open_tables
-from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome
 from stamp_service.alert_ingestion.sources import SourcePacket, open_sources
 from stamp_service.alert_ingestion.targets import StoreTarget, Tables, TableTarget, Target
+from stamp_service.stores.outcomes import Outcome, Report
 
 __all__ = [
     "Columns",
-    "IngestReport",
     "Outcome",
+    "Report",
     "SourcePacket",
     "StoreTarget",
     "TableTarget",

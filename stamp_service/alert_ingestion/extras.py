@@ -1,12 +1,10 @@
-"""The optional packages that tables need, imported where they are first needed."""
+"""The optional packages that tables need."""
 
-from importlib import import_module
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
-from stamp_service.errors import ConfigurationError
+from stamp_service.extras import Untyped, import_extra
 
-# What these packages hand out: they publish no types, or none that say more.
-Untyped: TypeAlias = Any
+__all__ = ["Untyped", "extra"]
 
 
 def extra(name: str, needed_for: Literal["duckdb", "bigquery"] = "duckdb") -> Untyped:
@@ -29,7 +27,4 @@ def extra(name: str, needed_for: Literal["duckdb", "bigquery"] = "duckdb") -> Un
     ConfigurationError
         If it is not installed.
     """
-    try:
-        return import_module(name)
-    except ImportError:
-        raise ConfigurationError(f"Tables need: pip install 'stamp-service[{needed_for},lake]'") from None
+    return import_extra(name, "Tables need", f"{needed_for},lake")

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Literal
 
 from tqdm import tqdm
 
 from stamp_service.alert_ingestion.layouts import DEFAULT_COLUMNS, Columns
 from stamp_service.alert_ingestion.opening import Warehouse, open_tables
-from stamp_service.alert_ingestion.outcomes import IngestReport, Outcome, refused
-from stamp_service.alert_ingestion.rows import DAMAGED, TOO_LARGE
 from stamp_service.alert_ingestion.sources import SourcePacket, numbered
 from stamp_service.alert_ingestion.targets import TableTarget, Target
 from stamp_service.errors import PacketCorrupt, RequestError, StampServiceError, TooLarge
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, recognise
 from stamp_service.settings import Settings, load_settings
 from stamp_service.stores import open_schemas
+from stamp_service.stores.outcomes import Outcome, Report, outcome_of
 from stamp_service.surveys import Surveys, load_surveys
 from stamp_service.ztf_archive import iter_alerts
 
@@ -72,10 +72,8 @@ def ingest(
         try:
             batch.append((recognise(surveys, packet, schemas, max_packet_bytes), name))
             size_bytes += len(packet)
-        except PacketCorrupt as error:
-            yield _named(refused(str(error), DAMAGED), name)
-        except TooLarge as error:
-            yield _named(refused(str(error), TOO_LARGE), name)
+        except (PacketCorrupt, TooLarge) as error:
+            yield outcome_of(error, name)
         if len(batch) >= num_alerts or size_bytes >= _BATCH_BYTES:
             yield from _add(target, batch)
             batch, size_bytes = [], 0
@@ -95,11 +93,7 @@ def _until_failure(packets: Iterable[SourcePacket], failures: list[StampServiceE
 
 def _add(target: Target, batch: list[tuple[Alert, str]]) -> list[Outcome]:
     outcomes = target.add([alert for alert, _ in batch])
-    return [_named(outcome, name) for outcome, (_, name) in zip(outcomes, batch, strict=True)]
-
-
-def _named(outcome: Outcome, name: str) -> Outcome:
-    return Outcome(outcome.state, outcome.reason, outcome.kind, name)
+    return [replace(outcome, name=name) for outcome, (_, name) in zip(outcomes, batch, strict=True)]
 
 
 def stream_ingest_alerts(
@@ -110,7 +104,7 @@ def stream_ingest_alerts(
     to: Warehouse | None = None,
     columns: Columns = DEFAULT_COLUMNS,
     settings: Settings | None = None,
-) -> IngestReport:
+) -> Report:
     """Put alerts into tables through the interface for streams: they can be queried at once.
 
     Parameters
@@ -130,7 +124,7 @@ def stream_ingest_alerts(
 
     Returns
     -------
-    IngestReport
+    Report
         How many were added, were there already, and were refused and why.
 
     Raises
@@ -163,7 +157,7 @@ def batch_ingest_alerts(
     to: Warehouse | None = None,
     columns: Columns = DEFAULT_COLUMNS,
     settings: Settings | None = None,
-) -> IngestReport:
+) -> Report:
     """Put alerts into tables through the interface for large amounts: BigQuery's load jobs.
 
     In DuckDB this is the same as `stream_ingest_alerts`. The more alerts at a time, the faster: a load job takes
@@ -186,7 +180,7 @@ def batch_ingest_alerts(
 
     Returns
     -------
-    IngestReport
+    Report
         How many were added, were there already, and were refused and why.
 
     Raises
@@ -220,10 +214,10 @@ def _ingest_alerts(
     to: Warehouse | None,
     columns: Columns,
     settings: Settings | None,
-) -> IngestReport:
+) -> Report:
     settings = settings or load_settings()
     surveys = load_surveys(settings.surveys_dir)
-    report = IngestReport()
+    report = Report()
     if packets is None:
         packets = iter_alerts(raw=True, settings=settings)
     with (

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stamp_service.alert_ingestion.outcomes import ADDED, PRESENT, Outcome, refused
-from stamp_service.alert_ingestion.rows import DAMAGED
 from stamp_service.errors import PacketCorrupt
 from stamp_service.lake.files import Filesystem
 from stamp_service.lake.local import LocalFiles
 from stamp_service.lake.opening import LakeAccess, open_filesystem
 from stamp_service.lake.writing import AlertRef, State, write_lake
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup
+from stamp_service.stores.outcomes import ADDED, DAMAGED, PRESENT, Outcome, refused
 from stamp_service.surveys import Survey
 
 _CANNOT_BE_WRITTEN = "a lake cannot hold it"

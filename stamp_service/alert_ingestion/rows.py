@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from stamp_service.alert_ingestion.extras import extra
 from stamp_service.alert_ingestion.layouts import DEFAULT_COLUMNS, KEY, Columns, Layout, grow, layout_of
-from stamp_service.alert_ingestion.outcomes import Outcome, refused
 from stamp_service.errors import PacketCorrupt, TooLarge
 from stamp_service.packets import Alert
 from stamp_service.packets.bounded import Bounded
+from stamp_service.stores.outcomes import DAMAGED, TOO_LARGE, Outcome, refused
 from stamp_service.surveys import Survey
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAX_LAYOUTS = 64
-DAMAGED = "it is no alert of these surveys, or damaged"
-TOO_LARGE = "it is too large"
 NO_COLUMN = "a table cannot hold what its schema says"
 NO_VALUE = "it holds a value that its schema does not allow"
 

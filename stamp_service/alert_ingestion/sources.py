@@ -7,9 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from stamp_service.errors import AlertNotFound, NotFound, RequestError
+from stamp_service.errors import RequestError, StampServiceError
 from stamp_service.settings import Settings
-from stamp_service.stores import Store, find_packets, import_schemas, open_stores
+from stamp_service.stores import (
+    ListedStore,
+    fetch_each,
+    find_packets,
+    import_schemas,
+    listed_stores,
+    open_stores,
+)
 from stamp_service.surveys import Survey, Surveys
 from stamp_service.ztf_archive import iter_night, nights_folder, release_name
 
@@ -93,7 +100,7 @@ def open_sources(words: Sequence[str], settings: Settings, surveys: Surveys) -> 
     RequestError
         If a word is none of these, or a survey is unknown.
     ConfigurationError
-        If a survey has no store.
+        If no store of a survey can list what it has.
     """
     sources: list[Source] = []
     paths: list[Path] = []
@@ -143,18 +150,16 @@ def _read_night(path: Path, settings: Settings, refuse: Refuse) -> Iterator[Sour
 def _stored(settings: Settings, surveys: Surveys, named: Iterable[Survey]) -> Iterator[Source]:
     stores = open_stores(settings, surveys)
     for survey in named:
-        listed = [store for store in stores[survey.name] if hasattr(store, "alert_ids")]
-        if not listed:
-            raise NotFound(f"no store of {survey.name} can list what it has")
+        listed = listed_stores(survey, stores[survey.name])
         yield from (Source(partial(_read_store, store, survey)) for store in listed)
 
 
-def _read_store(store: Store, survey: Survey, refuse: Refuse) -> Iterator[SourcePacket]:
+def _read_store(store: ListedStore, survey: Survey, refuse: Refuse) -> Iterator[SourcePacket]:
     try:
-        for alert_id in store.alert_ids(survey):  # type: ignore[attr-defined]  # asked for above; stores need not list
-            try:
-                yield SourcePacket(store.get(survey, alert_id), f"{survey.name} alert {alert_id}")
-            except AlertNotFound as error:
-                refuse(alert_id, str(error))
+        for alert_id, packet in fetch_each(store, survey, store.listed(survey)):
+            if isinstance(packet, StampServiceError):
+                refuse(alert_id, str(packet))
+            else:
+                yield SourcePacket(packet, f"{survey.name} alert {alert_id}")
     finally:
         store.close()

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stamp_service.alert_ingestion.layouts import DEFAULT_COLUMNS, Columns
-from stamp_service.alert_ingestion.outcomes import ADDED, PRESENT, Outcome, refused
-from stamp_service.alert_ingestion.rows import DAMAGED, NO_COLUMN, TOO_LARGE, RowReader, Rows
-from stamp_service.errors import PacketConflict, PacketCorrupt, TooLarge
+from stamp_service.alert_ingestion.rows import NO_COLUMN, RowReader, Rows
+from stamp_service.errors import PacketCorrupt, TooLarge
 from stamp_service.packets import Alert
 from stamp_service.resolver import Resolver
-from stamp_service.stores.bulk import PutOutcome
+from stamp_service.stores.outcomes import ADDED, PRESENT, Outcome, outcome_of, refused
+from stamp_service.stores.protocol import PutOutcome
 
 
 class Target(Protocol):
@@ -189,15 +189,8 @@ class StoreTarget:
             except (PacketCorrupt, TooLarge) as error:
                 outcomes[number] = error
         outcomes |= zip(sound, self._resolver.put_each(list(sound.values())), strict=True)
-        return [_outcome(outcomes[number]) for number in range(len(alerts))]
+        return [outcome_of(outcomes[number]) for number in range(len(alerts))]
 
     def close(self) -> None:
         """Close the stores."""
         self._resolver.close()
-
-
-def _outcome(put: PutOutcome) -> Outcome:
-    if isinstance(put, bool):
-        return ADDED if put else PRESENT
-    kinds = {PacketConflict: "a different packet is stored under its id", TooLarge: TOO_LARGE}
-    return refused(str(put), kinds.get(type(put), DAMAGED))

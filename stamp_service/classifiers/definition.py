@@ -207,11 +207,32 @@ def read_definition(folder: Path) -> ModelDefinition:
     ConfigurationError
         If a file is missing, `model.toml` is not a definition, or `model.onnx` is not the file it was written for.
     """
+    return read_model(folder)[0]
+
+
+def read_model(folder: Path) -> tuple[ModelDefinition, bytes]:
+    """Read a model directory; the graph that is handed out is the one that was held against its checksum.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The directory.
+
+    Returns
+    -------
+    tuple of ModelDefinition and bytes
+        The definition and `model.onnx`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is missing, `model.toml` is not a definition, or `model.onnx` is not the file it was written for.
+    """
     place = f"Model {folder.name}"
     try:
         text = (folder / DEFINITION_FILE).read_bytes().decode()
         definition = ModelDefinition.model_validate(tomllib.loads(text))
-        digest = digest_of(folder / GRAPH_FILE)
+        graph = (folder / GRAPH_FILE).read_bytes()
     except OSError as error:
         missing = Path(str(error.filename)).name
         raise ConfigurationError(f"{place}: {missing} cannot be read: {error.strerror}") from None
@@ -221,9 +242,9 @@ def read_definition(folder: Path) -> ModelDefinition:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"{place}: {DEFINITION_FILE}: {where}: {first['msg']}") from None
-    if digest != definition.model_sha256:
+    if hashlib.sha256(graph).hexdigest() != definition.model_sha256:
         raise ConfigurationError(f"{place}: {GRAPH_FILE} is not the file that {DEFINITION_FILE} was written for")
-    return definition
+    return definition, graph
 
 
 def write_definition(folder: Path, definition: ModelDefinition) -> None:
@@ -238,23 +259,6 @@ def write_definition(folder: Path, definition: ModelDefinition) -> None:
     """
     values = definition.model_dump(mode="json", exclude_defaults=True)
     (folder / DEFINITION_FILE).write_text("".join(_lines(values)), encoding="utf-8")
-
-
-def digest_of(file: Path) -> str:
-    """Identify a file's content.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    str
-        SHA-256, hexadecimal.
-    """
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _lines(values: dict[str, object], table: str = "") -> list[str]:

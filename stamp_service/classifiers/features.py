@@ -96,7 +96,8 @@ class Features:
         ndarray
             (alerts, features), float32; the arithmetic is float64.
         """
-        clipped = np.clip(np.array(raw, dtype=np.float64), self._low, self._high)
+        # np.clip takes ten times as long for a few alerts.
+        clipped = np.minimum(np.maximum(np.array(raw, dtype=np.float64), self._low), self._high)
         with np.errstate(over="ignore"):  # beyond float32 is infinite: the model's answer will show it
             scaled: NDArray[np.float32] = ((clipped - self._mean) / self._std).astype(np.float32)
         return scaled

@@ -43,7 +43,7 @@ class Models:
         """
         return tuple(sorted(self._folders()))
 
-    def default_for(self, survey: str, parameter: str = "model") -> OnnxClassifier:
+    def default_for(self, survey: str, parameter: str = "model") -> str:
         """Choose a model where none is named: the only one for a survey, the demonstration counting last.
 
         Parameters
@@ -55,8 +55,8 @@ class Models:
 
         Returns
         -------
-        OnnxClassifier
-            The model.
+        str
+            The model's name.
 
         Raises
         ------
@@ -68,10 +68,9 @@ class Models:
         own = [name for name in self.names() if name != DEMO and self.named(name).survey == survey]
         if len(own) > 1:
             raise RequestError(f"{parameter}: name one of {', '.join(own)}", parameter)
-        model = self.named(own[0] if own else DEMO)
-        if model.survey != survey:
+        if not own and self.named(DEMO).survey != survey:
             raise RequestError(f"{parameter}: there is no model for {survey} alerts", parameter)
-        return model
+        return own[0] if own else DEMO
 
     def named(self, name: str, parameter: str = "model") -> OnnxClassifier:
         """Find a model.

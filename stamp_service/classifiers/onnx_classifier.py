@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stamp_service.classifiers.classifier import ClassifiableAlert, Classification
-from stamp_service.classifiers.definition import GRAPH_FILE, ModelDefinition, read_definition
+from stamp_service.classifiers.definition import ModelDefinition, read_model
 from stamp_service.classifiers.preparing import Preparation, Sample
 from stamp_service.classifiers.reading import Unfit
 from stamp_service.classifiers.sessions import open_graph
@@ -132,24 +133,31 @@ class OnnxClassifier:
         return (alerts[start : start + size] for start in range(0, len(alerts), size))
 
     def _classify(self, alerts: Sequence[ClassifiableAlert], rules: bool) -> list[Classification]:
-        found: dict[int, Classification] = {}
-        samples: dict[int, Sample] = {}
-        for number, alert in enumerate(alerts):
-            object_id = None
-            try:
-                object_id = alert.object_id
-                contents = self._preparation.read(alert)
-                if rules and self._preparation.is_ruled(contents):
-                    found[number] = self._asteroid(alert, object_id)
-                else:
-                    samples[number] = self._preparation.take(contents)
-            except (Unfit, PacketCorrupt, TooLarge, NotFound) as error:
-                found[number] = Classification(alert.alert_id, object_id, None, str(error))
-        if samples:
-            table = self._ask(list(samples.values()))
-            for (number, sample), row in zip(samples.items(), table, strict=True):
-                found[number] = self._answer(alerts[number], sample, row, rules)
-        return [found[number] for number in range(len(alerts))]
+        found: list[Classification | None] = []
+        samples: list[Sample] = []
+        for alert in alerts:
+            made = self._prepare(alert, rules)
+            if isinstance(made, Sample):
+                samples.append(made)
+            found.append(made if isinstance(made, Classification) else None)
+        table = iter(self._ask(samples).tolist() if samples else ())
+        waiting = iter(samples)
+        return [
+            self._answer(alert, next(waiting), next(table), rules) if one is None else one
+            for alert, one in zip(alerts, found, strict=True)
+        ]
+
+    def _prepare(self, alert: ClassifiableAlert, rules: bool) -> Sample | Classification:
+        """Prepare an alert for the model, or answer at once."""
+        object_id = None
+        try:
+            object_id = alert.object_id
+            contents = self._preparation.read(alert)
+            if rules and self._preparation.is_ruled(contents):
+                return self._asteroid(alert, object_id)
+            return self._preparation.take(contents)
+        except (Unfit, PacketCorrupt, TooLarge, NotFound) as error:
+            return Classification(alert.alert_id, object_id, None, str(error))
 
     def _asteroid(self, alert: ClassifiableAlert, object_id: str | None) -> Classification:
         rule = self.definition.rules.asteroid
@@ -176,14 +184,12 @@ class OnnxClassifier:
             found /= found.sum(axis=1, keepdims=True)
         return found
 
-    def _answer(
-        self, alert: ClassifiableAlert, sample: Sample, row: NDArray[np.float64], rules: bool
-    ) -> Classification:
-        if not np.isfinite(row).all():
+    def _answer(self, alert: ClassifiableAlert, sample: Sample, row: list[float], rules: bool) -> Classification:
+        if not all(map(isfinite, row)):
             return Classification(
                 alert.alert_id, alert.object_id, None, "the model gives no number for this alert"
             )
-        probabilities = dict(zip(self.classes, row.tolist(), strict=True))
+        probabilities = dict(zip(self.classes, row, strict=True))
         dropped = self._preparation.why_dropped(sample, probabilities) if rules else None
         if dropped is not None:
             return Classification(alert.alert_id, alert.object_id, None, dropped, rule="supernova")
@@ -210,7 +216,7 @@ def open_model(folder: Path, running: Running | None = None) -> OnnxClassifier:
     ConfigurationError
         If a file is missing or changed, the graph is not what `model.toml` says, or ONNX Runtime is not installed.
     """
-    definition = read_definition(folder)
-    classifier = OnnxClassifier(definition, (folder / GRAPH_FILE).read_bytes(), running or Running())
+    definition, graph = read_model(folder)
+    classifier = OnnxClassifier(definition, graph, running or Running())
     classifier.check()
     return classifier

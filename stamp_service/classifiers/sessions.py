@@ -1,9 +1,7 @@
 """Graphs on ONNX Runtime: opening one, holding it against what its definition says, and running it."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +9,8 @@ from numpy.typing import NDArray
 from stamp_service.classifiers.definition import ModelDefinition
 from stamp_service.classifiers.preparing import Feed
 from stamp_service.errors import ConfigurationError
+from stamp_service.extras import Untyped, import_extra
 
-# ONNX Runtime publishes no types.
-Untyped: TypeAlias = Any
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _ERRORS_ONLY = 3
 
@@ -79,7 +76,7 @@ def open_graph(content: bytes, definition: ModelDefinition, providers: tuple[str
     ConfigurationError
         If ONNX Runtime or a provider is not installed, or the graph is another one.
     """
-    runtime = _runtime()
+    runtime = import_extra("onnxruntime", "Classifiers need", "classifiers")
     place = f"Model {definition.name}"
     available = runtime.get_available_providers()
     unknown = [name for name in providers if name not in available]
@@ -132,10 +129,3 @@ def _try_out(graph: Graph, definition: ModelDefinition) -> None:
         raise ConfigurationError(
             f"Model {definition.name}: its graph gives {found[1]} values for an alert, not {expected[1]}"
         )
-
-
-def _runtime() -> ModuleType:
-    try:
-        return import_module("onnxruntime")
-    except ImportError:
-        raise ConfigurationError("Classifiers need: pip install 'stamp-service[classifiers]'") from None

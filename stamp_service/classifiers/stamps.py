@@ -62,14 +62,20 @@ def prepare(wanted: Stamps, alerts: Sequence[Sequence[Images]]) -> Images:
     """
     ny, nx = wanted.fed_shape
     normalise = _NORMALISATIONS[wanted.normalisation]
+    prepared: Images = np.empty((len(alerts), len(wanted.kinds), ny, nx), np.float32)
     with np.errstate(all="ignore"):  # published pixels may be NaN, infinite or masked with float32's extremes
-        if all(image.shape == (ny, nx) for images in alerts for image in images):
-            prepared = normalise(np.array(alerts))
+        if wanted.pad is None:
+            for number, images in enumerate(alerts):
+                for channel, image in enumerate(images):
+                    prepared[number, channel] = image
+            normalise(prepared)
         else:
-            prepared = np.full((len(alerts), len(wanted.kinds), ny, nx), wanted.pad, np.float32)
-            for row, images in zip(prepared, alerts, strict=True):
-                for target, image in zip(row, images, strict=True):
-                    target[: image.shape[0], : image.shape[1]] = normalise(image)
+            prepared[:] = wanted.pad
+            for number, images in enumerate(alerts):
+                for channel, image in enumerate(images):
+                    target = prepared[number, channel, : image.shape[0], : image.shape[1]]
+                    target[:] = image
+                    normalise(target)
     if wanted.layout == "NHWC":
         return np.ascontiguousarray(prepared.transpose(0, 2, 3, 1))
     return prepared[:, 0] if wanted.layout == "NHW" else prepared
@@ -80,31 +86,33 @@ def _centre(whole: int, cut: int) -> slice:
     return slice(start, start + cut)
 
 
-def _minmax(images: Images) -> Images:
+def _minmax(images: Images) -> None:
     # fmin and fmax pass NaN over, and give NaN where there is nothing else.
-    shifted = images - np.fmin.reduce(images, axis=(-2, -1), keepdims=True)
-    shifted /= np.fmax.reduce(shifted, axis=(-2, -1), keepdims=True)
-    shifted[np.isnan(shifted)] = 0
-    return shifted
+    images -= np.fmin.reduce(images, axis=(-2, -1), keepdims=True)
+    images /= np.fmax.reduce(images, axis=(-2, -1), keepdims=True)
+    images[np.isnan(images)] = 0
 
 
-def _l2(images: Images) -> Images:
-    finite: Images = np.nan_to_num(images)
-    finite /= np.sqrt(np.sum(finite * finite, axis=(-2, -1), keepdims=True))
-    return finite
+def _l2(images: Images) -> None:
+    np.nan_to_num(images, copy=False)
+    images /= np.sqrt(np.sum(images * images, axis=(-2, -1), keepdims=True))
 
 
-def _l2_rows(images: Images) -> Images:
-    finite: Images = np.nan_to_num(images)
-    norms = np.sqrt(np.sum(finite * finite, axis=-1, keepdims=True))
+def _l2_rows(images: Images) -> None:
+    np.nan_to_num(images, copy=False)
+    norms = np.sqrt(np.sum(images * images, axis=-1, keepdims=True))
     norms[norms == 0] = 1
-    finite /= norms
-    return finite
+    images /= norms
 
 
-_NORMALISATIONS: Mapping[str, Callable[[Images], Images]] = {
+def _leave(images: Images) -> None:
+    """Take pixels as they were published."""
+
+
+# In place, images in the last two axes.
+_NORMALISATIONS: Mapping[str, Callable[[Images], None]] = {
     "minmax": _minmax,
     "l2": _l2,
     "l2-rows": _l2_rows,
-    "none": lambda images: images,
+    "none": _leave,
 }

@@ -1,20 +1,18 @@
 """The archive step: every alert of the stream to its survey's store and to the index."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from stamp_service.errors import ConfigurationError, StampServiceError, StoreUnavailable
+from stamp_service.errors import ConfigurationError
 from stamp_service.index import entry_of, open_index
 from stamp_service.packets import SchemaLookup, recognise
 from stamp_service.settings import Settings
 from stamp_service.steps.archive_sinks import Archived, IndexSink, StoreSink
 from stamp_service.steps.further import open_further
-from stamp_service.steps.messages import Item, Message, Output, Processed, Refusal
+from stamp_service.steps.messages import Item, Message, Output, Processed
+from stamp_service.steps.reading import read_each
 from stamp_service.steps.step import Sink
 from stamp_service.stores import Store, open_schemas, open_stores
 from stamp_service.surveys import Surveys
-
-log = logging.getLogger(__name__)
 
 
 class ArchiveStep:
@@ -68,20 +66,7 @@ class ArchiveStep:
         StoreUnavailable
             If a schema could not be looked up.
         """
-        items: list[Item[Archived]] = []
-        refused: list[Refusal] = []
-        for message in messages:
-            try:
-                items.append(Item(message, self._read(message.value or b"")))
-            except StoreUnavailable:
-                raise
-            except StampServiceError as error:
-                refused.append(Refusal(message, str(error)))
-            except Exception as error:
-                # A fault of ours. One packet must not keep all others from being archived.
-                log.exception("a packet could not be read")
-                refused.append(Refusal(message, f"reading the packet failed with {type(error).__name__}"))
-        return Processed(items, refused)
+        return read_each(messages, self._read)
 
     def _read(self, data: bytes) -> Archived:
         alert = recognise(self._surveys, data, self._schemas, self._max_packet_bytes)

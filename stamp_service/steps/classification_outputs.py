@@ -8,6 +8,7 @@ from typing import Protocol
 import orjson
 
 from stamp_service.packets import write_ocf
+from stamp_service.steps.chosen_model import ChosenModel
 from stamp_service.steps.messages import Item, Output, Refusal
 from stamp_service.steps.outbox import Outbox
 
@@ -74,22 +75,6 @@ class Classified:
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """Who classified.
-
-    Parameters
-    ----------
-    name : str
-        Name of the classifier, as it is published.
-    version : str
-        Its version, as it is published.
-    """
-
-    name: str
-    version: str
-
-
 class Writer(Protocol):
     """Writes messages about objects."""
 
@@ -109,12 +94,12 @@ class Writer(Protocol):
         ...
 
 
-def write_results(publisher: Publisher, topic: str, objects: Sequence[Classified]) -> Iterable[Output]:
+def write_results(model: ChosenModel, topic: str, objects: Sequence[Classified]) -> Iterable[Output]:
     """Write the classifications, one AVRO file each, with the object's id as the key.
 
     Parameters
     ----------
-    publisher : Publisher
+    model : ChosenModel
         Who classified.
     topic : str
         Where to.
@@ -134,19 +119,19 @@ def write_results(publisher: Publisher, topic: str, objects: Sequence[Classified
                 {"class_name": name, "probability": probability}
                 for name, probability in found.probabilities.items()
             ],
-            "classifier_name": publisher.name,
-            "classifier_version": publisher.version,
+            "classifier_name": model.name,
+            "classifier_version": model.version,
             "brokerPublishTimestamp": now,
         }
         yield Output(topic, write_ocf(RESULT_SCHEMA, record), found.aid.encode())
 
 
-def write_commands(publisher: Publisher, topic: str, objects: Sequence[Classified]) -> Iterable[Output]:
+def write_commands(model: ChosenModel, topic: str, objects: Sequence[Classified]) -> Iterable[Output]:
     """Write the commands that have ALeRCE's scribe put probabilities into its database, once for each classifier.
 
     Parameters
     ----------
-    publisher : Publisher
+    model : ChosenModel
         Who classified.
     topic : str
         Where to.
@@ -164,8 +149,8 @@ def write_commands(publisher: Publisher, topic: str, objects: Sequence[Classifie
             "type": "update_probabilities",
             "criteria": {"_id": found.aid},
             "data": {
-                "classifier_name": publisher.name,
-                "classifier_version": publisher.version,
+                "classifier_name": model.name,
+                "classifier_version": model.version,
                 **found.probabilities,
             },
             "options": {"upsert": True, "set_on_insert": True},

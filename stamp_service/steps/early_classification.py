@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry
 
 from stamp_service import __version__
-from stamp_service.classifiers import Classifier, open_models
-from stamp_service.errors import ConfigurationError, PacketCorrupt, RequestError
+from stamp_service.classifiers import Classifier
+from stamp_service.errors import ConfigurationError, PacketCorrupt
 from stamp_service.packets import Alert, SchemaLookup, recognise
 from stamp_service.probabilities import NewObject, StepEntry, open_probabilities
 from stamp_service.settings import Settings
+from stamp_service.steps.chosen_model import ChosenModel, open_chosen_model
 from stamp_service.steps.classifier_metrics import ClassifierMetrics
 from stamp_service.steps.connecting import check_client, producer_options
 from stamp_service.steps.early_outputs import EarlyClassification, EarlyResults, ProbabilitySink
@@ -204,7 +205,8 @@ def open_early_classification_step(
     """
     check_client()
     tables = open_probabilities(settings, _DATABASE_S)
-    classifier = _open_classifier(settings, tables.survey)
+    model = open_chosen_model(settings)
+    _check_survey(model, tables.survey)
     entry = StepEntry(
         step_id=settings.step_id,
         name=settings.step_name,
@@ -212,30 +214,23 @@ def open_early_classification_step(
         comments=settings.step_comments or "",
         date=datetime.now(UTC),
     )
-    names = (settings.model_name or classifier.name, settings.model_version or classifier.version)
-    sink = ProbabilitySink(tables, *names, entry)
+    sink = ProbabilitySink(tables, model, entry)
     sink.start()
     return EarlyClassificationStep(
         surveys,
-        classifier,
+        model.classifier,
         sink,
-        results=_open_results(settings, classifier),
+        results=_open_results(settings, model.classifier),
         schemas=open_schemas(settings),
         max_packet_bytes=settings.max_packet_bytes,
         metrics=ClassifierMetrics(EarlyClassificationStep.name, registry or CollectorRegistry()),
     )
 
 
-def _open_classifier(settings: Settings, survey: str) -> Classifier:
-    if settings.model_name is None:
-        raise ConfigurationError("MODEL_NAME is not set: it names a folder in STAMP_MODEL_DIR, or demo")
-    try:
-        model = open_models(settings).named(settings.model_name, "MODEL_NAME")
-    except RequestError as error:
-        raise ConfigurationError(str(error)) from None
-    if model.survey != survey:
-        raise ConfigurationError(f"model {settings.model_name} is for {model.survey} alerts, not for {survey}'s")
-    return model
+def _check_survey(model: ChosenModel, survey: str) -> None:
+    found = model.classifier.survey
+    if found != survey:
+        raise ConfigurationError(f"model {model.name} is for {found} alerts, not for {survey}'s")
 
 
 def _open_results(settings: Settings, classifier: Classifier) -> EarlyResults | None:

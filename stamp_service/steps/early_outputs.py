@@ -8,6 +8,7 @@ from stamp_service.classifiers import Classification
 from stamp_service.errors import StoreUnavailable
 from stamp_service.packets import write_ocf
 from stamp_service.probabilities import NewObject, ProbabilityTables, StepEntry
+from stamp_service.steps.chosen_model import ChosenModel
 from stamp_service.steps.messages import Item, Output, Refusal
 from stamp_service.steps.result_topic import ResultTopic
 
@@ -43,19 +44,17 @@ class ProbabilitySink:
     ----------
     tables : ProbabilityTables
         The database.
-    classifier_name, classifier_version : str
-        What the classifier is called there.
+    model : ChosenModel
+        Who classified.
     step : StepEntry
         Who writes.
     """
 
     name = "database"
 
-    def __init__(
-        self, tables: ProbabilityTables, classifier_name: str, classifier_version: str, step: StepEntry
-    ) -> None:
+    def __init__(self, tables: ProbabilityTables, model: ChosenModel, step: StepEntry) -> None:
         self._tables = tables
-        self._classifier = (classifier_name, classifier_version)
+        self._model = model
         self._step: StepEntry | None = step
 
     def start(self) -> None:
@@ -91,7 +90,7 @@ class ProbabilitySink:
         self._register()
         pairs = [(item.value.found, item.value.classification.probabilities) for item in items]
         stored = [(found, probabilities) for found, probabilities in pairs if probabilities is not None]
-        self._tables.add(stored, *self._classifier)
+        self._tables.add(stored, self._model.name, self._model.version)
         return ()
 
     def close(self) -> None:

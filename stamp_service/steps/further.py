@@ -6,7 +6,6 @@ from contextlib import closing
 from stamp_service.alert_ingestion import TableTarget, Target, open_tables
 from stamp_service.alert_ingestion.extras import extra
 from stamp_service.alert_ingestion.lake_target import LakeTarget
-from stamp_service.alert_ingestion.outcomes import Outcome
 from stamp_service.errors import PacketCorrupt, StoreUnavailable
 from stamp_service.lake.lakes import lake_access
 from stamp_service.lake.opening import open_filesystem
@@ -17,6 +16,7 @@ from stamp_service.steps.archive_sinks import Archived, StoreSink
 from stamp_service.steps.messages import Item, Refusal
 from stamp_service.steps.step import Sink
 from stamp_service.stores import open_packed, open_schemas
+from stamp_service.stores.outcomes import Outcome
 from stamp_service.surveys import Surveys
 
 

@@ -6,13 +6,12 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from stamp_service.classifiers import Classifier, open_models
-from stamp_service.errors import ConfigurationError, RequestError
+from stamp_service.errors import ConfigurationError
 from stamp_service.packets import SchemaLookup
 from stamp_service.settings import Settings
+from stamp_service.steps.chosen_model import ChosenModel, open_chosen_model
 from stamp_service.steps.classification_outputs import (
     Classified,
-    Publisher,
     TopicSink,
     Writer,
     write_commands,
@@ -39,10 +38,8 @@ class StampClassifierStep:
 
     Parameters
     ----------
-    classifier : Classifier
+    model : ChosenModel
         The model.
-    publisher : Publisher
-        What it is called to others.
     surveys : Surveys
         The surveys that packets may be of.
     schemas : SchemaLookup, optional
@@ -63,8 +60,7 @@ class StampClassifierStep:
 
     def __init__(
         self,
-        classifier: Classifier,
-        publisher: Publisher,
+        model: ChosenModel,
         surveys: Surveys,
         schemas: SchemaLookup | None,
         max_packet_bytes: int,
@@ -75,10 +71,9 @@ class StampClassifierStep:
         metrics: ClassifierMetrics,
     ) -> None:
         self.sinks = sinks
-        self._classifier = classifier
-        self._publisher = publisher
+        self._model = model
         self._surveys = surveys
-        self._survey = surveys[classifier.survey]
+        self._survey = surveys[model.classifier.survey]
         self._schemas = schemas
         self._max_packet_bytes = max_packet_bytes
         self._topic = topic
@@ -108,7 +103,7 @@ class StampClassifierStep:
         self._result_topic = self._topic.ready()
         read = read_each(messages, self._alert_in)
         earliest = _earliest(read.items)
-        answers = self._classifier.classify([alert.alert for _, alert in earliest], rules=True)
+        answers = self._model.classifier.classify([alert.alert for _, alert in earliest], rules=True)
         objects: dict[int, Classified] = {}
         refused: dict[int, Refusal] = {}
         for (place, alert), answer in zip(earliest, answers, strict=True):
@@ -146,7 +141,7 @@ class StampClassifierStep:
             A message.
         """
         objects = [item.value for item in items if item.value is not None]
-        yield from write_results(self._publisher, self._result_topic, objects)
+        yield from write_results(self._model, self._result_topic, objects)
         for writer in self._writers:
             yield from writer(objects)
 
@@ -195,14 +190,13 @@ def open_stamp_classifier_step(
         `CLASSIFIER_STRATEGY` names.
     """
     check_client()
-    classifier, publisher = _open_classifier(settings, surveys)
+    model = open_chosen_model(settings)
+    _check_survey(model, settings, surveys)
     home = settings.producer_server or settings.consumer_server
     name = StampClassifierStep.name
     further: list[tuple[str, str | None, Writer]] = []
     if settings.scribe_topic is not None:
-        further.append(
-            ("scribe", settings.scribe_server, partial(write_commands, publisher, settings.scribe_topic))
-        )
+        further.append(("scribe", settings.scribe_server, partial(write_commands, model, settings.scribe_topic)))
     if settings.metrics_topic is not None:
         further.append(("metrics", settings.metrics_server, partial(write_metrics, name, settings.metrics_topic)))
     writers, sinks = [], []
@@ -212,8 +206,7 @@ def open_stamp_classifier_step(
         else:
             sinks.append(TopicSink(stage, writer, Outbox(producer_options(settings, server))))
     return StampClassifierStep(
-        classifier,
-        publisher,
+        model,
         surveys,
         open_schemas(settings),
         settings.max_packet_bytes,
@@ -224,22 +217,9 @@ def open_stamp_classifier_step(
     )
 
 
-def _open_classifier(settings: Settings, surveys: Surveys) -> tuple[Classifier, Publisher]:
-    """Open the model that is named; gives also what it is published as."""
-    if settings.model_name is None:
-        raise ConfigurationError("MODEL_NAME is not set: it names a folder in STAMP_MODEL_DIR, or demo")
-    try:
-        classifier = open_models(settings).named(settings.model_name, "MODEL_NAME")
-    except RequestError as error:
-        raise ConfigurationError(str(error)) from None
-    classifier.check()
-    if classifier.survey not in surveys:
-        raise ConfigurationError(
-            f"model {settings.model_name} is for {classifier.survey}, which is no survey here"
-        )
-    wanted = settings.classifier_strategy
-    if wanted is not None and wanted.lower() != classifier.survey:
-        raise ConfigurationError(
-            f"CLASSIFIER_STRATEGY is {wanted}, and model {settings.model_name} is for {classifier.survey}"
-        )
-    return classifier, Publisher(settings.model_name, settings.model_version or classifier.version)
+def _check_survey(model: ChosenModel, settings: Settings, surveys: Surveys) -> None:
+    survey, wanted = model.classifier.survey, settings.classifier_strategy
+    if survey not in surveys:
+        raise ConfigurationError(f"model {model.name} is for {survey}, which is no survey here")
+    if wanted is not None and wanted.lower() != survey:
+        raise ConfigurationError(f"CLASSIFIER_STRATEGY is {wanted}, and model {model.name} is for {survey}")

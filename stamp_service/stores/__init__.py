@@ -2,7 +2,7 @@
 
 from stamp_service.remote.s3_clients import S3Access
 from stamp_service.stores.factory import open_archives, open_local, open_named_stores, open_packed, open_stores
-from stamp_service.stores.listing import ListedStore
+from stamp_service.stores.listing import ListedStore, fetch_each, listed_stores
 from stamp_service.stores.local import LocalStore
 from stamp_service.stores.mars import MarsPatience, MarsStore
 from stamp_service.stores.memory import MemoryStore
@@ -36,9 +36,11 @@ __all__ = [
     "SchemaChain",
     "SchemaSource",
     "Store",
+    "fetch_each",
     "find_packets",
     "import_schema",
     "import_schemas",
+    "listed_stores",
     "open_archives",
     "open_local",
     "open_named_stores",

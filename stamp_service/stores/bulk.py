@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeAlias
 
-from stamp_service.errors import PacketConflict, PacketCorrupt, StampServiceError, TooLarge
+from stamp_service.errors import PacketConflict, PacketCorrupt, TooLarge
 from stamp_service.packets import Alert
 from stamp_service.stores.packed import PackedAlert, PackedStore
-from stamp_service.stores.protocol import Store
+from stamp_service.stores.protocol import PutOutcome, Store
 
-PutOutcome: TypeAlias = bool | StampServiceError
 # Stores answer slowly (a disk flushes, a bucket is far away), so several packets are on their way at once.
 _THREADS = 8
 

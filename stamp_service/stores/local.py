@@ -20,7 +20,6 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from stamp_service.errors import AlertNotFound, PacketConflict, StoreUnavailable
-from stamp_service.stores.listing import read_ahead
 from stamp_service.stores.protocol import check_packet_size
 from stamp_service.surveys import Survey
 
@@ -237,29 +236,6 @@ class LocalStore:
             yield from ((alert_id, None) for alert_id in self._walk(self._root / survey.name))
         except OSError as error:
             raise StoreUnavailable("the local store could not be read") from error
-
-    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
-        """Go through all packets, in no particular order.
-
-        Parameters
-        ----------
-        survey : Survey
-            The survey.
-
-        Yields
-        ------
-        tuple of str and bytes
-            Alert ids and packets.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the directory or a packet cannot be read.
-        TooLarge
-            If a packet exceeds the limit.
-        """
-        for (alert_id, _), packet in read_ahead(self.listed(survey), lambda ids: self.get(survey, ids[0])):
-            yield alert_id, packet
 
     def is_empty(self) -> bool:
         """Say whether nothing is stored, of any survey.

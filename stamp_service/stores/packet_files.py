@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stamp_service.errors import TooLarge
+from stamp_service.errors import RequestError, TooLarge
 from stamp_service.packets import Alert, SchemaLookup, recognise
 from stamp_service.surveys import Surveys
 
@@ -44,23 +44,36 @@ def find_packets(paths: Iterable[Path]) -> PacketFiles:
     Returns
     -------
     PacketFiles
-        Each file once, sorted.
+        Each file once, sorted. What is neither file nor folder, such as a pipe, is passed over in folders.
+
+    Raises
+    ------
+    RequestError
+        If one of the paths is neither file nor folder, or a folder cannot be read.
     """
     paths = list(paths)
-    named = {path for path in paths if path.is_file()}
-    files = sorted({file for path in paths for file in _walk(path)})
+    try:
+        named = {path for path in paths if path.is_file()}
+        for path in paths:
+            if path not in named and not path.is_dir():
+                raise RequestError(f"{path} is neither a file nor a folder")
+        files = sorted({file for path in paths for file in _walk(path, set())})
+    except OSError as error:
+        raise RequestError(f"{error.filename} could not be read: {error.strerror}") from None
     schemas = [file for file in files if file.suffix == _SCHEMA_SUFFIX]
     packets = [file for file in files if file.suffix != _SCHEMA_SUFFIX and (file in named or _may_be_packet(file))]
     return PacketFiles(packets, schemas, others=len(files) - len(schemas) - len(packets))
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def _walk(path: Path, seen: set[Path]) -> Iterator[Path]:
+    """Go through a folder, and through each of those in it once: links may lead in circles."""
     if path.is_file():
         yield path
-        return
-    for child in path.iterdir():
-        if not child.name.startswith("."):
-            yield from _walk(child)
+    elif path.is_dir() and (folder := path.resolve()) not in seen:
+        seen.add(folder)
+        for child in path.iterdir():
+            if not child.name.startswith("."):
+                yield from _walk(child, seen)
 
 
 def _may_be_packet(file: Path) -> bool:

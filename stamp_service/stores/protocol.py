@@ -1,9 +1,12 @@
 """What every store promises; `tests/contracts/store.py` holds each one to it."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from stamp_service.errors import TooLarge
+from stamp_service.errors import StampServiceError, TooLarge
 from stamp_service.surveys import Survey
+
+# What became of one packet of many: whether it is new, or why it was refused.
+PutOutcome: TypeAlias = bool | StampServiceError
 
 
 @runtime_checkable

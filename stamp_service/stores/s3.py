@@ -25,7 +25,6 @@ from stamp_service.remote.retries import Transient, persist
 from stamp_service.remote.s3_clients import S3Access, S3Clients, open_clients
 from stamp_service.remote.s3_errors import error_code, explained
 from stamp_service.stores.gzipped import gunzip_packet, gzip_packet, limit_gzipped
-from stamp_service.stores.listing import read_ahead
 from stamp_service.stores.protocol import check_packet_size
 from stamp_service.surveys import Survey
 
@@ -188,29 +187,6 @@ class S3Store:
             If the bucket cannot be listed.
         """
         return filter(None, map(survey.read_key, self._keys(survey)))
-
-    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
-        """Go through all packets, in the order of their keys.
-
-        Parameters
-        ----------
-        survey : Survey
-            The survey.
-
-        Yields
-        ------
-        tuple of str and bytes
-            Alert ids and packets.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the bucket cannot be listed or a packet not be read.
-        TooLarge
-            If a packet exceeds the limit.
-        """
-        for (alert_id, _), packet in read_ahead(self.listed(survey), lambda ids: self.get(survey, *ids)):
-            yield alert_id, packet
 
     def _keys(self, survey: Survey) -> Iterator[str]:
         client, last = self._open().boto, ""

@@ -3,11 +3,12 @@
 import logging
 from functools import partial
 
-from flask import Flask
+from flask import Flask, has_request_context, request
 
 from stamp_service.cache import ByteCache
 from stamp_service.index import open_index
 from stamp_service.lake.lakes import open_lakes
+from stamp_service.logs import configure_logging
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
 from stamp_service.sources import open_sources
@@ -22,7 +23,6 @@ from stamp_service.web import (
     errors,
     fink,
     lists,
-    logs,
     operations,
     probabilities,
     v1,
@@ -31,7 +31,7 @@ from stamp_service.web import (
 )
 from stamp_service.web.access import Access
 from stamp_service.web.answers import note_lake_read
-from stamp_service.web.exchange import Exchange
+from stamp_service.web.exchange import REQUEST_ID, Exchange
 from stamp_service.web.health import IndexHealth
 from stamp_service.web.metrics import Metrics
 from stamp_service.web.services import Services, attach
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> Flask:
     ConfigurationError
         If a survey file or key file is unusable.
     """
-    logs.configure_logging(settings.log_level)
+    configure_logging(settings.log_level, _which_request)
     app = Flask(__name__, static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_packet_bytes + _FORM_OVERHEAD_BYTES
     surveys = load_surveys(settings.surveys_dir)
@@ -127,3 +127,8 @@ def _add_routes(app: Flask, settings: Settings, *, writable: bool) -> None:
     viewer.install(app)
     if writable:
         app.register_blueprint(alerce.writing)
+
+
+def _which_request() -> dict[str, object]:
+    """Say for the log which request a line is about."""
+    return {"request_id": request.environ.get(REQUEST_ID)} if has_request_context() else {}

@@ -80,14 +80,14 @@ def model_names() -> tuple[str, ...]:
     return models.names()
 
 
-def _model(name: str | None, survey: str) -> OnnxClassifier:
+def _model(wanted: str | None, survey: str) -> tuple[str, OnnxClassifier]:
+    """Find a model, and what it is called here."""
     models: Models = current_app.extensions[_EXTENSION]
-    if name is None:
-        return models.default_for(survey)
+    name = models.default_for(survey) if wanted is None else wanted
     model = models.named(name)
     if model.survey != survey:
         raise RequestError(f"model is for alerts of {model.survey}", "model")
-    return model
+    return name, model
 
 
 @blueprint.get("/alerts/<survey>/<alert_id>/classification")
@@ -103,7 +103,7 @@ def _model(name: str | None, survey: str) -> OnnxClassifier:
 def classification(survey: str, alert_id: str, query: ClassificationQuery) -> Response:
     """Answer with the probabilities of a model's classes, or with the reason why there are none."""
     question = ask(survey, alert_id, "metadata")
-    model = _model(query.model, question.survey.name)
+    name, model = _model(query.model, question.survey.name)
 
     def make(_: str) -> bytes:
         alert = services().resolver.alert(question.survey, question.alert_id)
@@ -112,7 +112,7 @@ def classification(survey: str, alert_id: str, query: ClassificationQuery) -> Re
         (found,) = model.classify([alert], rules=query.rules)
         return write_json(
             {
-                "model": model.name,
+                "model": name,
                 "version": model.version,
                 "alert_id": question.alert_id,
                 "object_id": object_id,
@@ -122,10 +122,9 @@ def classification(survey: str, alert_id: str, query: ClassificationQuery) -> Re
         )
 
     # The alert stays, and the model may be replaced by one of its name.
-    form = f"classification {model.definition.fingerprint} {query.rules}"
-    return answer(
-        question, form, make, "application/json", f"{question.alert_id}_{model.name}.json", lasting=False
-    )
+    form = f"classification {name} {model.definition.fingerprint} {query.rules}"
+    filename = f"{question.alert_id}_{model.name}.json"
+    return answer(question, form, make, "application/json", filename, lasting=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class _SentAlert:
 )
 def get_classification(query: FormQuery) -> Response:
     """Answer with the probabilities of a model's classes."""
-    model = _model(query.model, _SURVEY)
+    _, model = _model(query.model, _SURVEY)
     files = {kind: request.files[name].read() for name, kind in _FILES.items() if name in request.files}
     metadata = _metadata()
     object_id = metadata.get("oid", metadata.get("objectId"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -26,7 +27,8 @@ _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 # Later ones are Julian dates, or years, months and days in a row.
 _LAST_MJD = 1_000_000
 _NUMBER = r"[0-9]{1,%d}(\.[0-9]{0,15})?"
-_CONE = rf"^[-+ ]?{_NUMBER % 3},[-+ ]?{_NUMBER % 2},{_NUMBER % 6}$"
+_CONE = rf"[-+ ]?{_NUMBER % 3},[-+ ]?{_NUMBER % 2},{_NUMBER % 6}"
+_LONGEST_CONE = 64
 _FAILURES = (400, 401, 403, 404, 503, 504)
 _OPTIONAL_TEXT, _OPTIONAL_NUMBER = {"type": ["string", "null"]}, {"type": ["number", "null"]}
 _ALERT_SCHEMA: dict[str, Any] = {
@@ -49,6 +51,7 @@ _ALERT_SCHEMA: dict[str, Any] = {
 }
 
 
+# Patterns are for clients to read: what does not match is refused in words, further down.
 class SearchQuery(BaseModel):
     """Which alerts of a survey."""
 
@@ -60,13 +63,17 @@ class SearchQuery(BaseModel):
     until: str | None = Field(None, max_length=32, description="Before this time, likewise.")
     cone: str | None = Field(
         None,
-        pattern=_CONE,
+        max_length=_LONGEST_CONE,
+        json_schema_extra={"pattern": f"^{_CONE}$"},
         description="Where: `ra,dec,radius`, ICRS, in degrees, degrees and arcsec.",
     )
     order: Literal["oldest", "newest"] = Field("oldest", description="Which alerts come first.")
     limit: int = Field(100, ge=1, le=1000, description="Most alerts of a page.")
     after: str | None = Field(
-        None, pattern="^[A-Za-z0-9_-]{1,512}$", description="Where the page starts, as `next` of the former says."
+        None,
+        max_length=512,
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},
+        description="Where the page starts, as `next` of the former says.",
     )
 
     def next_page(self, after: str) -> str:
@@ -186,6 +193,8 @@ def _iso_mjd(text: str) -> float:
 def _cone(text: str | None) -> Cone | None:
     if text is None:
         return None
+    if re.fullmatch(_CONE, text) is None:
+        raise RequestError("cone is not of the form ra,dec,radius in degrees, degrees and arcsec", "cone")
     try:
         return Cone(*map(float, text.split(",")))
     except ValueError as error:

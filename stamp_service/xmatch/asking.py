@@ -7,7 +7,7 @@ from astropy.table import Table
 from stamp_service.errors import RequestError
 from stamp_service.settings import Settings, load_settings
 from stamp_service.xmatch.catalogues import read_table
-from stamp_service.xmatch.cds import CHUNK_ROWS, PREFIXES, CdsService
+from stamp_service.xmatch.cds import CHUNK_ROWS, CdsService, is_of_cds
 from stamp_service.xmatch.hats import is_hats, match_hats
 from stamp_service.xmatch.matching import Positions, join, match
 
@@ -67,7 +67,7 @@ def get_xmatches(
     if not len(first) and not first.colnames:
         first = Table(names=("alert_id", "ra", "dec"), dtype=("i8", "f8", "f8"))
     positions = Positions.of(first, columns1)
-    if isinstance(cat2, str) and cat2.startswith(PREFIXES):
+    if isinstance(cat2, str) and is_of_cds(cat2):
         settings = settings or load_settings()
         service = CdsService(settings.xmatch_url, settings.xmatch_timeout_s, chunk_rows)
         return service.match(first, positions, cat2, max_distance_arcsec)

@@ -23,7 +23,7 @@ from stamp_service.xmatch.matching import DISTANCE, Pairs, Positions, Rows, in_o
 if TYPE_CHECKING:
     from astroquery.xmatch import XMatchClass
 
-PREFIXES = ("vizier:", "simbad")
+_VIZIER, _SIMBAD = "vizier:", "simbad"
 MAX_DISTANCE_ARCSEC = 180
 CHUNK_ROWS = 20_000
 _ATTEMPTS = 4
@@ -32,6 +32,22 @@ _LONGEST_RETRY_AFTER_S = 60.0
 # Columns that are sent; no catalogue has ones of these names.
 _ROW, _RA, _DEC = "stamp_row", "stamp_ra", "stamp_dec"
 _WHO = "the CDS XMatch service"
+
+
+def is_of_cds(catalogue: str) -> bool:
+    """Tell the service's catalogues from files and addresses.
+
+    Parameters
+    ----------
+    catalogue : str
+        What somebody calls a catalogue.
+
+    Returns
+    -------
+    bool
+        True for `vizier:` and anything behind it, and for `simbad`.
+    """
+    return catalogue.startswith(_VIZIER) or catalogue == _SIMBAD
 
 
 class CdsService:
@@ -129,7 +145,10 @@ class CdsService:
             raise StoreUnavailable(f"{_WHO} could not be asked") from error
         except (InvalidQueryError, AttributeError) as error:  # AttributeError: an error page without a reason
             raise RequestError(f"{_WHO} refused the question: it may have no catalogue {catalogue}") from error
-        return _read_answer(response.content)
+        answer, is_whole = _read_answer(response.content)
+        if not np.isin(answer[_ROW], sent[_ROW]).all():
+            raise StoreUnavailable(f"{_WHO} answered with rows that were not sent")
+        return answer, is_whole
 
 
 def _make_service(url: str, timeout_s: float) -> "XMatchClass":
@@ -150,8 +169,10 @@ def _make_service(url: str, timeout_s: float) -> "XMatchClass":
         def is_table_available(self, table_id: object) -> bool:
             return isinstance(table_id, str)
 
-        def _request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - passed on as they are
-            response: requests.Response = super()._request(*args, **{**kwargs, "cache": False})
+        def _request(self, *args: Any, data: dict[str, Any], **kwargs: Any) -> requests.Response:  # noqa: ANN401 - passed on as they are
+            # Of what `is_table_available`, astroquery thinks that it is VizieR's.
+            asked = data | {"cat2": _SIMBAD} if data["cat2"] == _VIZIER + _SIMBAD else data
+            response: requests.Response = super()._request(*args, data=asked, **{**kwargs, "cache": False})
             # What is wrong with a question comes with a reason; anything else may pass.
             if response.status_code in _WORTH_REPEATING and b"QUERY_STATUS" not in response.content:
                 named = response.headers.get("Retry-After", "")
@@ -168,6 +189,9 @@ def _read_answer(content: bytes) -> tuple[Table, bool]:
         votable = parse_votable(BytesIO(content), verify="ignore")
         table = votable.get_first_table()
         result = table.to_table(use_names_over_ids=True)
+        for name, kind in ((_ROW, np.int64), (DISTANCE, np.float64)):
+            if name in result.colnames:
+                result[name] = np.asarray(result[name], dtype=kind)
     except Exception as error:
         # Whatever its parser meets; a proxy's page arrives with status 200 as well.
         raise Transient(StoreUnavailable(f"{_WHO} answered with something that is no VOTable")) from error
@@ -182,10 +206,6 @@ def _joined(first: Table, answers: list[Table]) -> Table:
     if not answers:
         return join(first, Table(), Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)))
     found = vstack(answers, metadata_conflicts="silent")
-    pairs = Pairs(
-        np.asarray(found[_ROW], dtype=np.int64),
-        np.arange(len(found)),
-        np.asarray(found[DISTANCE], dtype=np.float64),
-    )
+    pairs = Pairs(np.asarray(found[_ROW]), np.arange(len(found)), np.asarray(found[DISTANCE]))
     found.remove_columns([name for name in (DISTANCE, _ROW, _RA, _DEC) if name in found.colnames])
     return join(first, found, in_order(pairs))

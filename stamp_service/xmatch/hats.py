@@ -69,7 +69,7 @@ def match_hats(first: Table, positions: Positions, path: str, max_distance_arcse
     Raises
     ------
     ConfigurationError
-        If lsdb is not installed.
+        If lsdb is not installed, or what opens addresses of this kind.
     RequestError
         If this is no HATS catalogue.
     StoreUnavailable
@@ -130,6 +130,11 @@ def _open(path: str) -> Any:  # noqa: ANN401 - lsdb is an extra without types
         return lsdb.open_catalog(path)
     except (FileNotFoundError, ValueError) as error:
         raise RequestError(f"{name} is not a HATS catalogue") from error
+    except ImportError:
+        # What opens addresses of this kind, s3fs for instance.
+        raise ConfigurationError(
+            f"the package that opens {path.partition('://')[0]}:// is not installed"
+        ) from None
     except OSError as error:
         raise StoreUnavailable(f"the catalogue {name} could not be read") from error
 

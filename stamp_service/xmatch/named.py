@@ -14,7 +14,7 @@ from stamp_service.errors import ConfigurationError, NotFound, RequestError, Sto
 from stamp_service.settings import Settings
 from stamp_service.xmatch.asking import get_xmatches
 from stamp_service.xmatch.catalogues import format_of, read_table
-from stamp_service.xmatch.cds import PREFIXES
+from stamp_service.xmatch.cds import is_of_cds
 from stamp_service.xmatch.hats import is_hats
 from stamp_service.xmatch.matching import Positions, join, match
 
@@ -50,7 +50,7 @@ class NamedCatalogues:
         for name, place in self._places.items():
             path = Path(place)
             is_file = path.is_file() and format_of(path) is not None
-            if not (place.startswith(PREFIXES) or is_file or "://" in place or is_hats(path)):
+            if not (is_of_cds(place) or is_file or "://" in place or is_hats(path)):
                 raise ConfigurationError(f"STAMP_CATALOGUES: {name} is not a catalogue")
 
     def names(self) -> list[str]:
@@ -113,14 +113,24 @@ class NamedCatalogues:
         place = self.check(name)
         first = Table({"stamp_ra": [ra_deg], "stamp_dec": [dec_deg]})
         columns = ("stamp_ra", "stamp_dec")
-        if place.startswith(PREFIXES) or "://" in place or is_hats(Path(place)):
-            found = get_xmatches(first, place, max_distance_arcsec, columns1=columns, settings=self._settings)
+        if is_of_cds(place) or "://" in place or is_hats(Path(place)):
+            found = self._ask(name, place, first, columns, max_distance_arcsec)
         else:
             loaded = self._load(name, Path(place))
             pairs = match(Positions.of(first, columns), loaded.positions, max_distance_arcsec)
             found = join(first, loaded.table, pairs)
         found.remove_columns(columns)
         return found
+
+    def _ask(
+        self, name: str, place: str, first: Table, columns: tuple[str, str], max_distance_arcsec: float
+    ) -> Table:
+        try:
+            return get_xmatches(first, place, max_distance_arcsec, columns1=columns, settings=self._settings)
+        except RequestError as error:
+            if is_of_cds(place):
+                raise
+            raise StoreUnavailable(f"the catalogue {name} could not be read") from error
 
     def _load(self, name: str, path: Path) -> _Loaded:
         """Read a file unless it is in memory and has not changed; one at a time, since that takes memory."""

@@ -1,6 +1,6 @@
 """The nightly public archive: list, download, read and plot."""
 
-from stamp_service.ztf_archive.filling import NightOutcome, NightReport, add_night
+from stamp_service.ztf_archive.filling import add_night
 from stamp_service.ztf_archive.local import (
     get_alert_data,
     get_local_alert_list,
@@ -24,9 +24,7 @@ from stamp_service.ztf_archive.remote import (
 download_data = download_recent_data
 
 __all__ = [
-    "NightOutcome",
     "NightPacket",
-    "NightReport",
     "Release",
     "add_night",
     "download_data",

@@ -2,84 +2,25 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from stamp_service.errors import NotFound, PacketConflict, PacketCorrupt, StampServiceError, TooLarge
+from stamp_service.errors import NotFound, PacketCorrupt, StampServiceError, TooLarge
 from stamp_service.packets import Alert, SchemaLookup, recognise
 from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
-from stamp_service.stores.bulk import PutOutcome
+from stamp_service.stores.outcomes import Outcome, outcome_of
 from stamp_service.surveys import Surveys
 from stamp_service.ztf_archive.local import nights_folder
 from stamp_service.ztf_archive.nights import NightPacket, PassedOver, walk_night
 
-State = Literal["added", "present", "earlier", "refused"]
-
 # One batch is read while another one is stored.
 _BATCH = 256
 _BATCH_BYTES = 64 * 1024 * 1024
-_REFUSALS: dict[type[StampServiceError], str] = {
-    PacketConflict: "a different packet is stored under its id",
-    PacketCorrupt: "it is no alert of these surveys, or damaged",
-    TooLarge: "it is too large",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class NightOutcome:
-    """What became of one member of a night.
-
-    Parameters
-    ----------
-    name : str
-        The member's name.
-    state : str
-        `added`; `present` if the store had it; `earlier` if an interrupted run had dealt with it; `refused`.
-    reason : str
-        Why it was refused, in full.
-    kind : str
-        Why it was refused, in words that are the same for all of a kind.
-    """
-
-    name: str
-    state: State
-    reason: str = ""
-    kind: str = ""
-
-
-class NightReport:
-    """Counts what became of the members of a night, and why some were refused."""
-
-    def __init__(self) -> None:
-        self.states: Counter[State] = Counter()
-        self.refusals: Counter[str] = Counter()
-
-    def note(self, outcome: NightOutcome) -> None:
-        """Count one.
-
-        Parameters
-        ----------
-        outcome : NightOutcome
-            What became of it.
-        """
-        self.states[outcome.state] += 1
-        if outcome.state == "refused":
-            self.refusals[outcome.kind] += 1
-
-    def __str__(self) -> str:
-        words: dict[State, str] = {"present": "were there already", "earlier": "were done by an earlier run"}
-        parts = [f"added {self.states['added']}"]
-        parts += [f"{self.states[state]} {word}" for state, word in words.items() if self.states[state]]
-        if self.refusals:
-            reasons = "; ".join(f"{count}: {kind}" for kind, count in self.refusals.most_common())
-            parts.append(f"refused {self.states['refused']} ({reasons})")
-        return ", ".join(parts)
 
 
 def add_night(
@@ -91,7 +32,7 @@ def add_night(
     *,
     from_start: bool = False,
     progress: Callable[[int], object] | None = None,
-) -> Iterator[NightOutcome]:
+) -> Iterator[Outcome]:
     """Stream a night into the stores of its survey.
 
     Running it again changes nothing. A run that was interrupted goes on after the last packets that it knows to be
@@ -116,7 +57,7 @@ def add_night(
 
     Yields
     ------
-    NightOutcome
+    Outcome
         What became of each member, about in the archive's order.
 
     Raises
@@ -140,7 +81,7 @@ def add_night(
             if progress is not None:
                 progress(batch.position)
             yield from batch.settled
-            yield from (_stored(name, outcome) for name, outcome in zip(batch.names, outcomes, strict=True))
+            yield from (outcome_of(outcome, name) for name, outcome in zip(batch.names, outcomes, strict=True))
         journal.close()
 
 
@@ -161,7 +102,7 @@ class _Batch:
 
     alerts: list[Alert] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    settled: list[NightOutcome] = field(default_factory=list)
+    settled: list[Outcome] = field(default_factory=list)
     size_bytes: int = 0
     done: int = 0
     position: int = 0
@@ -179,10 +120,10 @@ def _read(
     try:
         for member in walk_night(file, max_packet_bytes=settings.max_packet_bytes):
             if isinstance(member, PassedOver):
-                batch.settled.append(NightOutcome(member.name, "refused", member.reason, member.reason))
+                batch.settled.append(Outcome("refused", member.reason, member.reason, member.name))
             else:
                 if packets < done:
-                    batch.settled.append(NightOutcome(member.name, "earlier"))
+                    batch.settled.append(Outcome("earlier", name=member.name))
                 else:
                     _recognise(member, batch, settings, surveys, schemas)
                 packets += 1
@@ -204,7 +145,7 @@ def _recognise(
         # Checks the whole packet, and is what the index asks for afterwards.
         alert.outline()
     except (PacketCorrupt, TooLarge) as error:
-        batch.settled.append(_stored(member.name, error))
+        batch.settled.append(outcome_of(error, member.name))
         return
     batch.alerts.append(alert)
     batch.names.append(member.name)
@@ -218,12 +159,6 @@ def _ahead(made: Iterator[_Batch]) -> Generator[_Batch]:
         while (batch := coming.result()) is not None:
             coming = pool.submit(next, made, None)
             yield batch
-
-
-def _stored(name: str, outcome: PutOutcome) -> NightOutcome:
-    if isinstance(outcome, bool):
-        return NightOutcome(name, "added" if outcome else "present")
-    return NightOutcome(name, "refused", str(outcome), _REFUSALS[type(outcome)])
 
 
 class _Journal:

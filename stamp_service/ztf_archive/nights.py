@@ -26,7 +26,7 @@ class NightPacket(NamedTuple):
     packet : bytes
         The packet as it was published.
     name : str
-        The member's name; a label, and never a path to write to.
+        The member's name, `?` for what cannot be printed; a label, and never a path to write to.
     """
 
     packet: bytes
@@ -39,7 +39,7 @@ class PassedOver(NamedTuple):
     Parameters
     ----------
     name : str
-        The member's name.
+        The member's name, likewise.
     reason : str
         Why it is not read.
     """
@@ -114,9 +114,9 @@ def walk_night(source: Path | BinaryIO, *, max_packet_bytes: int) -> Iterator[Ni
             for member, data in read_members(stream, max_packet_bytes):
                 reason = _objection(member, max_packet_bytes)
                 if reason is not None:
-                    yield PassedOver(member.name, reason)
+                    yield PassedOver(_printable(member.name), reason)
                 elif data is not None:
-                    yield NightPacket(data, member.name)
+                    yield NightPacket(data, _printable(member.name))
     except FileNotFoundError:
         raise NotFound(f"there is no night {_label(source)}") from None
     except OSError as error:
@@ -137,6 +137,11 @@ def _decompressed(source: Path | BinaryIO, opened: ExitStack) -> BinaryIO:
 def _label(source: Path | BinaryIO) -> str:
     name = source if isinstance(source, Path) else getattr(source, "name", "")
     return Path(name).name if isinstance(name, str | Path) else ""
+
+
+def _printable(name: str) -> str:
+    """Keep what steers a terminal out of messages."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _objection(member: Member, max_packet_bytes: int) -> str | None:

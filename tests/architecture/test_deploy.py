@@ -54,16 +54,26 @@ def documents(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(file.read_text()))
 
 
-def test_what_is_scaled_is_there_and_reads_as_that_group():
-    containers = {
+def variables(container: dict[str, Any]) -> dict[str, str]:
+    """List what a container's environment sets."""
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def containers(name: str) -> dict[str, dict[str, Any]]:
+    """List the containers that a file deploys."""
+    return {
         document["metadata"]["name"]: document["spec"]["template"]["spec"]["containers"][0]
-        for document in documents("kubernetes-classifiers.yaml")
+        for document in documents(name)
+        if document["kind"] == "Deployment"
     }
+
+
+def test_what_is_scaled_is_there_and_reads_as_that_group():
+    steps = containers("kubernetes-classifiers.yaml")
     scaled = documents("kubernetes-autoscaling.yaml")
-    assert len(scaled) == len(containers)
+    assert len(scaled) == len(steps)
     for document in scaled:
-        container = containers.pop(document["spec"]["scaleTargetRef"]["name"])
-        environment = {entry["name"]: entry["value"] for entry in container["env"]}
+        environment = variables(steps.pop(document["spec"]["scaleTargetRef"]["name"]))
         (trigger,) = document["spec"]["triggers"]
         metadata = trigger["metadata"]
         assert metadata["consumerGroup"] == environment["CONSUMER_GROUP_ID"]
@@ -87,3 +97,18 @@ def test_composed_steps_can_be_multiplied():
         assert not service.keys() & {"container_name", "ports"}, name
         groups.add(service["environment"]["CONSUMER_GROUP_ID"])
     assert len(groups) == len(steps)
+
+
+def test_the_service_has_the_models_and_the_database_of_the_steps():
+    (composed,) = documents("compose.yaml")
+    service, step = (composed["services"][name] for name in ("stamps", "early-classification"))
+    pairs = [(service["environment"], step["environment"])]
+    assert set(service["volumes"]) == set(step["volumes"])
+    service = containers("kubernetes.yaml")["stamp-service"]
+    step = containers("kubernetes-classifiers.yaml")["early-classification"]
+    pairs.append((variables(service), variables(step)))
+    assert service["volumeMounts"] == step["volumeMounts"]
+    for read, written in pairs:
+        shared = {name: value for name, value in written.items() if name.startswith(("DB_", "STAMP_MODEL"))}
+        assert len(shared) >= 5
+        assert {name: read.get(name) for name in shared} == shared

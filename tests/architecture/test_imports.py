@@ -9,8 +9,8 @@ PACKAGE = "stamp_service"
 
 # From the ground up. A room may import its own modules and the rooms of lower layers: not its neighbours.
 LAYERS = (
-    {"__init__", "errors", "step_settings"},
-    {"settings", "surveys"},
+    {"__init__", "errors", "logs", "step_settings"},
+    {"extras", "settings", "surveys"},
     {"packets", "images", "remote"},
     {"stores", "lake", "index", "probabilities"},
     {"cache", "observer", "rebuilding", "sources"},

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from stamp_service.errors import AlertNotFound, PacketConflict, RequestError, StoreTimeout, TooLarge
-from stamp_service.stores import S3Access, S3Store
-from stamp_service.surveys import load_surveys
+from stamp_service.stores import S3Access, S3Store, fetch_each
+from stamp_service.surveys import Survey, load_surveys
 from tests.contracts.store import ALERT_IDS, MAX_PACKET_BYTES, PACKETS, StoreContract, assert_unavailable
 from tests.integration.services.faults import drip, hang, http, s3_error
 
@@ -118,6 +119,10 @@ class TestKeys:
             store.get(surveys["lsst"], "123456789")
 
 
+def all_of(store: S3Store, survey: Survey) -> Iterator[tuple[str, object]]:
+    return fetch_each(store, survey, store.listed(survey))
+
+
 class TestListing:
     @pytest.fixture
     def store(self, s3_url, bucket):
@@ -131,17 +136,17 @@ class TestListing:
             store.put(surveys["ztf"], alert_id, packet)
         store.put(surveys["lsst"], "123456789", b"of LSST")
         s3_client.put_object(Bucket=bucket, Key="packed/ztf/index/x", Body=b"no alert")
-        assert dict(store.alerts(surveys["ztf"])) == packets
-        assert list(store.alerts(surveys["lsst"])) == [("123456789", b"of LSST")]
+        assert dict(all_of(store, surveys["ztf"])) == packets
+        assert list(all_of(store, surveys["lsst"])) == [("123456789", b"of LSST")]
 
     def test_with_object_ids_in_the_keys(self, store, surveys):
         survey = surveys["lsst"].model_copy(update={"key": "{object_id}_{alert_id}.avro"})
         store.put(survey, "123", b"packet", "7")
-        assert list(store.alerts(survey)) == [("123", b"packet")]
+        assert list(all_of(store, survey)) == [("123", b"packet")]
 
     def test_needs_the_bucket(self, s3_url, surveys):
         store = open_store(s3_url, "no-such-bucket")
-        assert_unavailable(lambda: list(store.alerts(surveys["ztf"])), says="does not have the bucket of")
+        assert_unavailable(lambda: list(store.listed(surveys["ztf"])), says="does not have the bucket of")
         store.close()
 
 

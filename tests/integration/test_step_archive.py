@@ -12,7 +12,7 @@ import requests
 
 from stamp_service.packets import recognise
 from stamp_service.settings import load_settings
-from stamp_service.stores import import_schema, open_packed, open_schemas
+from stamp_service.stores import fetch_each, import_schema, open_packed, open_schemas
 from stamp_service.surveys import load_surveys
 from tests.integration.services.archived import STAGES, Packets, assert_archived, letters_of, settings_of
 from tests.integration.services.bigquery import PROJECT, running_bigquery
@@ -106,7 +106,8 @@ def test_packs_tables_and_lakes_get_each_alert_once(archiving, made):
     assert sorted(lake.to_table(["candid"])["candid"].to_pylist()) == expected
     surveys = load_surveys()
     with closing(open_packed(settings_of(archive), surveys)) as packed:
-        assert dict(packed.alerts(surveys["ztf"])) == {alert_id: data for (_, alert_id), data in made.items()}
+        found = dict(fetch_each(packed, surveys["ztf"], packed.listed(surveys["ztf"])))
+    assert found == {alert_id: data for (_, alert_id), data in made.items()}
 
 
 def asked_for_a_password(kafka, mechanism: str, password: str) -> dict[str, str]:

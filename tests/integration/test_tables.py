@@ -89,6 +89,27 @@ def test_a_night_and_a_store_are_sources(packets, folder, run, tmp_path, surveys
     assert count(tmp_path / "data/stamps.duckdb", "ztf WHERE cutoutScience.stampData IS NOT NULL") == 12
 
 
+@pytest.mark.parametrize("packed", ["", "ztf"], ids=["objects", "packed"])
+def test_a_bucket_is_a_source_and_what_is_damaged_in_it_is_named(
+    packets, run, s3_url, s3_client, bucket, monkeypatch, tmp_path, packed
+):
+    (tmp_path / "packets").mkdir()
+    for name, packet in packets.items():
+        (tmp_path / "packets" / name).write_bytes(packet)
+    environment = {"ZTF_BUCKET_NAME": bucket, "STAMP_S3_ENDPOINT_URL": s3_url, "STAMP_PACKED_SURVEYS": packed}
+    for name, value in (environment | {"STAMP_DATA_DIR": str(tmp_path / "data")}).items():
+        monkeypatch.setenv(name, value)
+    assert run("--to", "store", tmp_path / "packets")[1].startswith("added 12; ")
+    if packed:
+        assert CliRunner().invoke(main, ["pack", "--flush"]).exit_code == 0
+        shutil.rmtree(tmp_path / "data")  # as it is on another machine
+    else:
+        s3_client.put_object(Bucket=bucket, Key="321.avro", Body=b"no packet")
+    exit_code, output, errors = run("--to", "duckdb", "store:ztf")
+    assert output.startswith("added 12; " if packed else "added 12, refused 1 (1: it is no alert of these surveys")
+    assert (exit_code, "refused ztf alert 123" in errors) == ((0, False) if packed else (1, True))
+
+
 def test_a_night_that_ends_early_keeps_all_that_came_before(packets, run, tmp_path):
     night = tmp_path / NIGHT
     night.write_bytes(make_night(packets)[:-20_000])

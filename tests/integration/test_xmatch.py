@@ -1,5 +1,6 @@
 """Cross-matches with the CDS, HATS catalogues and files: the same question, the same answer."""
 
+import io
 import os
 import threading
 import warnings
@@ -114,6 +115,15 @@ def test_a_page_instead_of_a_table_is_no_answer(cds, settings):
         get_xmatches(ALERTS, settings=settings)
 
 
+@pytest.mark.parametrize("row", ["99", "one"])
+def test_rows_that_were_not_sent_are_no_answer(cds, settings, row):
+    answer = io.BytesIO()
+    Table({"angDist": [0.1], "stamp_row": [int(row) if row.isdecimal() else row]}).write(answer, format="votable")
+    cds.body = answer.getvalue()
+    with pytest.raises(StoreUnavailable, match="the CDS XMatch service answered with"):
+        get_xmatches(ALERTS, settings=settings)
+
+
 def test_a_service_that_hangs_is_given_up(cds, settings):
     cds.pause = threading.Event()
     quick = settings.model_copy(update={"xmatch_timeout_s": 0.2})
@@ -132,6 +142,18 @@ def test_a_catalogue_that_the_cds_lacks_is_a_wrong_question(settings):
         get_xmatches(ALERTS, "vizier:no/such", settings=settings)
     with pytest.raises(RequestError, match="180 arcsec at most"):
         get_xmatches(ALERTS, max_distance_arcsec=181, settings=settings)
+
+
+def test_simbad_is_asked_by_its_name_and_not_for_files_called_like_it(local, tmp_path, monkeypatch):
+    with running_cds(list(ENTRIES)) as server:
+        server.name = "simbad"
+        asking = Settings(demo=False, xmatch_url=server.url, xmatch_timeout_s=5)
+        from_simbad = get_xmatches(ALERTS, "simbad", settings=asking)
+        local.write(tmp_path / "simbad_stars.csv")
+        monkeypatch.chdir(tmp_path)
+        from_file = get_xmatches(ALERTS, "simbad_stars.csv", settings=asking)
+    assert list(from_simbad["2MASS"]) == list(from_file["2MASS"])
+    assert server.uploads == [4]
 
 
 def test_without_positions_nobody_is_asked(cds, settings):
@@ -208,6 +230,14 @@ def test_catalogues_by_name(cds, settings, local, tmp_path):
     for name in ("../stars.ecsv", str(path), "vizier:I/355/gaiadr3", "http://127.0.0.1/", ""):
         with pytest.raises(RequestError, match="not one of those that are configured: stars, 2mass"):
             named.matches(name, 180.0002, 45.0, 5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:(dask|distributed|lsdb|hats|pandas|nested_pandas)")
+def test_a_hats_catalogue_that_is_away_is_not_the_readers_fault(settings):
+    catalogues = {"gaia": "http://127.0.0.1:1/hats/gaia"}
+    named = NamedCatalogues(settings.model_copy(update={"catalogues": catalogues}))
+    with pytest.raises(StoreUnavailable, match="the catalogue gaia could not be read"):
+        named.matches("gaia", 180.0, 45.0, 5)
 
 
 def test_a_catalogue_that_is_none_stops_the_start(settings, tmp_path):

@@ -78,6 +78,15 @@ def test_a_folder_is_added_whole(run, folder):
     assert result.stderr == ""
 
 
+def test_pipes_and_links_in_circles_are_passed_over(run, folder):
+    os.mkfifo(folder / "ztf" / "pipe.avro")
+    (folder / "ztf" / "circle").symlink_to(folder)
+    assert run("add", folder).stdout == "added 6 (2 atlas, 1 lsst, 3 ztf), skipped 1 that are no packets\n"
+    result = run("add", folder / "ztf" / "pipe.avro")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("pipe.avro is neither a file nor a folder\n")
+
+
 def test_what_is_there_is_counted(run, folder):
     run("add", folder / "ztf")
     result = run("add", folder / "ztf", folder / "atlas")

@@ -12,7 +12,7 @@ from stamp_service.demo import demo_alerts, fill
 from stamp_service.index import entry_of, open_index
 from stamp_service.packets import recognise
 from stamp_service.settings import Settings, environment_names
-from stamp_service.stores import open_local, open_packed, open_schemas
+from stamp_service.stores import fetch_each, open_local, open_packed, open_schemas
 
 ZTF = [alert.alert_id for alert in demo_alerts("ztf")]
 
@@ -61,7 +61,7 @@ def test_enters_what_the_stores_have(local, settings, surveys):
     for name in surveys:
         found = indexed(settings, name)
         assert len(found) == 17
-        for alert_id, packet in local.alerts(surveys[name]):
+        for alert_id, packet in fetch_each(local, surveys[name], local.listed(surveys[name])):
             assert found[alert_id] == entry_of(recognise(surveys, packet, schemas), "local")
 
 

@@ -76,6 +76,21 @@ def test_says_what_is_refused_and_goes_on(local, settings, surveys):
     assert "refused 1" in run("--unpack", status=1).output
 
 
+def test_a_damaged_packet_keeps_none_of_the_others_back(settings, surveys, tmp_path):
+    store = open_packed(settings, surveys)
+    for number in range(12):
+        store.put(surveys["ztf"], str(FIRST_ID + number), packet_of(number))
+    store.flush(surveys["ztf"])
+    store.close()
+    largest = max(packs_of(tmp_path / "packed"), key=lambda pack: pack.stat().st_size)
+    damaged = bytearray(largest.read_bytes())
+    damaged[-40] ^= 0xFF  # in the last packet's block
+    largest.write_bytes(damaged)
+    result = run("--unpack", status=1)
+    assert "ztf: copied 11, refused 1" in result.output
+    assert "the stored packet is damaged" in result.output
+
+
 def test_empties_the_spool_on_request(settings, surveys, tmp_path):
     store = open_packed(settings, surveys)
     store.put(surveys["ztf"], "1", b"packet")

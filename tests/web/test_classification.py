@@ -101,6 +101,14 @@ def test_another_model_of_the_same_name_is_another_answer(make_app, folder, tmp_
     assert other.headers["ETag"] != client.get(f"{ROUTE}?model=images").headers["ETag"]
 
 
+def test_a_model_is_called_as_its_folder(make_app, folder, tmp_path, client):
+    shutil.copytree(folder / "images", tmp_path / "of 2024")
+    other = make_app(model_dir=tmp_path).test_client().get(f"{ROUTE}?model=of 2024")
+    same = client.get(f"{ROUTE}?model=images")
+    assert other.json == same.json | {"model": "of 2024"}
+    assert other.headers["ETag"] != same.headers["ETag"]
+
+
 def test_the_only_model_of_a_survey_needs_no_name(client):
     assert client.get("/v1/alerts/atlas/01a59897o0020c_000002/classification").json["model"] == "atlas"
     several = client.get(ROUTE)

@@ -9,7 +9,7 @@ import time
 import pytest
 from openapi_spec_validator import validate
 
-from stamp_service.web.logs import JsonFormatter
+from stamp_service.logs import JsonFormatter
 
 
 def test_live(client):

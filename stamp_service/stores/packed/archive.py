@@ -7,9 +7,9 @@ whoever asks first the spool and then the index finds it, without a lock.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
-from stamp_service.errors import PacketConflict, PacketCorrupt, StampServiceError, StoreUnavailable, TooLarge
+from stamp_service.errors import PacketConflict, PacketCorrupt, StoreUnavailable, TooLarge
 from stamp_service.packets import Packet, SchemaLookup
 from stamp_service.stores.packed.blocks import Kept, read_block
 from stamp_service.stores.packed.holdings import Holdings
@@ -18,13 +18,10 @@ from stamp_service.stores.packed.nights import NightIndex
 from stamp_service.stores.packed.sqlite_files import IndexTorn
 from stamp_service.stores.packed.templates import Template, take_apart
 from stamp_service.stores.packed.upkeep import Upkeep
-from stamp_service.stores.protocol import check_packet_size
+from stamp_service.stores.protocol import PutOutcome, check_packet_size
 from stamp_service.surveys import Survey
 
 T = TypeVar("T")
-
-# Whether a packet is new, or why it was refused.
-Outcome: TypeAlias = bool | StampServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ class SurveyArchive:
     def _corrupt(self, alert_id: str, reason: str) -> PacketCorrupt:
         return PacketCorrupt(f"{self._holdings.survey_name} alert {alert_id}: {reason}")
 
-    def put_each(self, alerts: Sequence[PackedAlert]) -> list[Outcome]:
+    def put_each(self, alerts: Sequence[PackedAlert]) -> list[PutOutcome]:
         """Keep packets; once this returns, they are on the disk.
 
         Parameters
@@ -196,7 +193,7 @@ class SurveyArchive:
             absent = {alert_id for alert_id in absent if next(published.find(alert_id), None) is None}
         return absent
 
-    def _outcome(self, alert: PackedAlert, absent: set[str]) -> Outcome:
+    def _outcome(self, alert: PackedAlert, absent: set[str]) -> PutOutcome:
         try:
             return self._put(alert, absent)
         except (PacketConflict, PacketCorrupt, TooLarge) as error:

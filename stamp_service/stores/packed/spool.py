@@ -193,6 +193,11 @@ class Spool:
     def writing(self) -> Iterator[None]:
         """Be the only writer, and know all that others wrote.
 
+        Yields
+        ------
+        None
+            While nothing else writes.
+
         Raises
         ------
         OSError

@@ -131,6 +131,11 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
 def explained() -> Iterator[None]:
     """Turn what SQLite raises into the house's errors.
 
+    Yields
+    ------
+    None
+        While it does.
+
     Raises
     ------
     IndexTorn

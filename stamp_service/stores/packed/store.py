@@ -8,8 +8,7 @@ from stamp_service.errors import AlertNotFound, StoreUnavailable
 from stamp_service.packets import SchemaLookup
 from stamp_service.remote.processes import PerProcess
 from stamp_service.remote.s3_clients import S3Access, open_clients
-from stamp_service.stores.listing import read_ahead
-from stamp_service.stores.packed.archive import Outcome, PackedAlert, SurveyArchive
+from stamp_service.stores.packed.archive import PackedAlert, SurveyArchive
 from stamp_service.stores.packed.blocks import Codec
 from stamp_service.stores.packed.headers import Headers
 from stamp_service.stores.packed.holdings import Holdings
@@ -20,6 +19,7 @@ from stamp_service.stores.packed.published import PublishedIndex
 from stamp_service.stores.packed.publishing import Publisher
 from stamp_service.stores.packed.sealing import ProcessArchives
 from stamp_service.stores.packed.spool import Spool
+from stamp_service.stores.protocol import PutOutcome
 from stamp_service.surveys import Survey
 
 PACK_BYTES = 64 * 1024 * 1024
@@ -204,7 +204,7 @@ class PackedStore:
                 raise outcome
         return outcomes.count(True)
 
-    def put_each(self, alerts: Iterable[PackedAlert]) -> list[Outcome]:
+    def put_each(self, alerts: Iterable[PackedAlert]) -> list[PutOutcome]:
         """Keep packets unless they are there, and say of each what became of it.
 
         Parameters
@@ -228,7 +228,7 @@ class PackedStore:
         for number, alert in enumerate(alerts):
             by_survey.setdefault(alert.survey.name, []).append(number)
         process = self._process()
-        outcomes: list[Outcome] = [False] * len(alerts)
+        outcomes: list[PutOutcome] = [False] * len(alerts)
         for name, numbers in by_survey.items():
             try:
                 put = process.archive(name).put_each([alerts[number] for number in numbers])
@@ -291,48 +291,25 @@ class PackedStore:
         return self._process().archive(survey.name).alert_ids()
 
     def listed(self, survey: Survey) -> Iterator[tuple[str, str | None]]:
-        """Name the alerts that this machine packed; see `ListedStore`.
+        """Name the alerts that were packed, by other machines too; see `ListedStore`.
 
         Parameters
         ----------
         survey : Survey
             The survey.
 
-        Returns
-        -------
-        iterator of tuple of str and None
+        Yields
+        ------
+        tuple of str and None
             Alert ids.
 
         Raises
         ------
         StoreUnavailable
-            If spool or index cannot be read.
-        """
-        return ((alert_id, None) for alert_id in self.alert_ids(survey))
-
-    def alerts(self, survey: Survey) -> Iterator[tuple[str, bytes]]:
-        """Go through all packets that this machine packed, in no particular order.
-
-        Parameters
-        ----------
-        survey : Survey
-            The survey.
-
-        Returns
-        -------
-        iterator of tuple of str and bytes
-            Alert ids and packets.
-
-        Raises
-        ------
-        PacketCorrupt
-            If a packet is damaged.
-        StoreUnavailable
             If spool, index or packs cannot be read.
-        TooLarge
-            If a packet exceeds the limit.
         """
-        return read_ahead(self.alert_ids(survey), lambda alert_id: self.get(survey, alert_id))
+        self.reindex(survey)
+        yield from ((alert_id, None) for alert_id in self.alert_ids(survey))
 
     def check(self) -> None:
         """Find out whether packs can be read now.

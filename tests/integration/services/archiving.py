@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,8 +41,9 @@ class Shifted(datetime.datetime):
 datetime.datetime, now = Shifted, time.time
 time.time = lambda: now() + 3600 * {hours}
 """
-# The group notices soon that a member is gone.
+# The group notices soon that a member is gone, and a client that the broker is back.
 _IMPATIENT = {
+    "reconnect.backoff.max.ms": "500",
     "session.timeout.ms": "1500",
     "heartbeat.interval.ms": "300",
     "topic.metadata.refresh.interval.ms": "500",
@@ -103,6 +105,17 @@ class Archiving:
         """Name the files that they have logged to, one each."""
         return sorted(self.data_dir.parent.glob("step-*.log"))
 
+    def logged(self, words: str) -> int:
+        """Count how often they have logged something."""
+        return sum(log.read_text().count(words) for log in self.logs())
+
+    def has_joined(self, process: "subprocess.Popen[str]") -> bool:
+        """Say whether a process was given partitions."""
+        return re.search(r"has [1-9]\d* partitions", self._log_of(process).read_text()) is not None
+
+    def _log_of(self, process: "subprocess.Popen[str]") -> Path:
+        return self.data_dir.parent / f"step-{process.pid}.log"
+
     def acknowledged(self) -> int:
         """Count the messages that are acknowledged."""
         return self.kafka.committed(self.group, self.topic, self.partitions)
@@ -113,7 +126,8 @@ class Archiving:
         program = [_COMMAND, "step", self.step] if dies_after is None else [_KILLED, self.step, dies_after]
         if fast_by_h:
             program[0] = _SHIFTED.format(hours=fast_by_h) + program[0]
-        with (self.data_dir.parent / f"step-{uuid.uuid4().hex[:6]}.log").open("w") as log:
+        unnamed = self.data_dir.parent / "step"
+        with unnamed.open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", *program],
                 cwd=ROOT,
@@ -122,6 +136,7 @@ class Archiving:
                 stderr=log,
                 text=True,
             )
+        unnamed.rename(self._log_of(process))
         try:
             yield process
         finally:

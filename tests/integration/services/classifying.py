@@ -44,7 +44,7 @@ class Classifying(Archiving):
             "PRODUCER_TOPIC": self.results,
             "SCRIBE_TOPIC": self.commands,
             # What a killed one leaves behind is undone soon.
-            "STAMP_PRODUCER_OPTIONS": '{"transaction.timeout.ms": "2000"}',
+            "STAMP_PRODUCER_OPTIONS": '{"transaction.timeout.ms": "2000", "reconnect.backoff.max.ms": "500"}',
         }
         return super().environment() | own | self.settings
 

@@ -151,7 +151,9 @@ class RunningKafka:
 
     def produce(self, topic: str, packets: Iterable[bytes | None], partitions: int = 1) -> None:
         """Put messages into a topic, in turn into its partitions; returns once they are there."""
-        producer = Producer({"bootstrap.servers": self.server, "log_level": 0, "message.max.bytes": 10_000_000})
+        # Idempotent: in this order, also where a broker that has just started refuses the first of them.
+        own = {"enable.idempotence": True, "message.max.bytes": 10_000_000}
+        producer = Producer({"bootstrap.servers": self.server, "log_level": 0, **own})
         failures: list[object] = []
         for number, packet in enumerate(packets):
             while True:

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -271,6 +272,15 @@ def test_providers_that_are_not_here(tmp_path):
         open_model(tmp_path / "own", Running(providers=("Abacus",)))
 
 
+def test_without_onnx_runtime_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    write_model(tmp_path / "own", linear_graph({"stamps": ["N", 3, 3, 3]}, 5), stamps=[stamps()])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        ConfigurationError, match=r"^Classifiers need: pip install 'stamp-service\[classifiers\]'$"
+    ):
+        open_model(tmp_path / "own")
+
+
 @pytest.fixture
 def models(tmp_path):
     """Two models of ZTF alerts, and one of LSST's."""
@@ -286,7 +296,7 @@ def test_models_have_the_names_of_their_folders(models):
     assert models.names() == (DEMO, "first", "rubin", "second")
     assert models.named("second") is models.named("second")
     assert models.named("second").name == "first"
-    assert models.default_for("lsst").name == "rubin"
+    assert models.default_for("lsst") == "rubin"
     with pytest.raises(RequestError, match="model: name one of first, second"):
         models.default_for("ztf")
     with pytest.raises(RequestError, match="model: there is no model for atlas alerts"):
@@ -298,7 +308,7 @@ def test_models_have_the_names_of_their_folders(models):
 def test_the_demonstration_is_always_there(tmp_path):
     models = open_models(Settings(data_dir=tmp_path, demo=False))
     assert models.names() == (DEMO,)
-    assert models.default_for("ztf") is models.named(DEMO)
+    assert models.default_for("ztf") == DEMO
     with pytest.raises(ConfigurationError, match="STAMP_MODEL_DIR is not a folder"):
         open_models(Settings(data_dir=tmp_path, demo=False, model_dir=tmp_path / "none"))
 

@@ -4,7 +4,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from stamp_service.alert_ingestion.outcomes import ADDED, PRESENT, refused
 from stamp_service.demo import demo_alerts
 from stamp_service.errors import ConfigurationError, PacketCorrupt, StoreUnavailable
 from stamp_service.index import entry_of
@@ -12,6 +11,7 @@ from stamp_service.packets import recognise
 from stamp_service.settings import load_settings
 from stamp_service.steps import Archived, Item, Message
 from stamp_service.steps.further import TargetSink, open_further
+from stamp_service.stores.outcomes import ADDED, PRESENT, refused
 
 
 class Shelf:

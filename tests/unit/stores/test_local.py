@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 
 from stamp_service.errors import AlertNotFound, TooLarge
-from stamp_service.stores import LocalStore
+from stamp_service.stores import LocalStore, fetch_each
 from tests.contracts.store import MAX_PACKET_BYTES, StoreContract, assert_unavailable
 
 
@@ -105,8 +105,8 @@ class TestListing:
         packets = {str(number): b"packet %d" % number for number in range(100, 150)}
         for alert_id, packet in packets.items():
             store.put(surveys["ztf"], alert_id, packet)
-        assert dict(store.alerts(surveys["ztf"])) == packets
-        assert list(store.alerts(surveys["lsst"])) == []
+        assert dict(fetch_each(store, surveys["ztf"], store.listed(surveys["ztf"]))) == packets
+        assert list(store.listed(surveys["lsst"])) == []
 
     def test_overlooks_unfinished_and_foreign_files(self, store, root, surveys):
         store.put(surveys["ztf"], "1", b"packet")

@@ -135,6 +135,12 @@ def test_hostile_members_are_passed_over_with_a_reason(member, reason):
     assert refused[0][1].endswith(reason)
 
 
+def test_names_cannot_steer_a_terminal():
+    packets, refused = night(pack(("\x1b[2J\udcffé.avro", b"one"), ("\x1b]0;x\x07", b"x")))
+    assert packets == [(b"one", "?[2J?é.avro")]
+    assert refused == [("?]0;x?", "it is not named like a packet")]
+
+
 def test_an_old_sparse_file_is_passed_over_with_its_maps():
     sparse = bytearray(header(b"s.avro", b"S", b"00000001000"))
     sparse[482] = 1

@@ -46,7 +46,9 @@ class TestTornSpool:
         (file,) = spool._files.values()
         return file.places.values()
 
-    @pytest.mark.parametrize("garbage", [b"\0" * 5000, b"\x02\xff\x7f", os.urandom(100)])
+    @pytest.mark.parametrize(
+        "garbage", [b"\0" * 5000, b"\x02\xff\x7f", os.urandom(100)], ids=("zeros", "short", "random")
+    )
     def test_with_garbage_at_its_end(self, open_packed, folder, ztf, garbage):
         put_numbers(open_packed(), ztf, [0])
         (file,) = spooled(folder)
