@@ -132,6 +132,9 @@ def test_the_next_pages_come_by_themselves_with_a_sheet_each(page, viewer):
 
 def test_keys_move_mark_and_open(page):
     go(page)
+    # Whatever was clicked before.
+    page.click("[data-do=size]")
+    page.click("[data-do=size]")
     page.keyboard.press("ArrowDown")
     assert focused(page) == 0
     for key, place in [("ArrowRight", 1), ("ArrowDown", 4), ("ArrowLeft", 3), ("ArrowUp", 0), ("ArrowUp", 0)]:
