@@ -249,6 +249,9 @@ def test_pixels_come_once(page, viewer):
     colours = requests.get(f"{viewer.url}/v1/colormaps/plasma_r", timeout=20).json()["colours"]
     seen = canvas_of(page, "science")[..., :3].reshape(-1, 3)
     assert set(map(tuple, seen.tolist())) <= set(map(tuple, colours))
+    # A colour map that is not among the first comes with the page where the address wants it.
+    go(page, page.url)
+    assert np.array_equal(canvas_of(page, "science")[..., :3].reshape(-1, 3), seen)
 
 
 def test_sign_and_smoothing(page):

@@ -44,7 +44,7 @@ def rows():
     """Alerts of three surveys; one has most of them, some have the same time, some none."""
     draw = random.Random(3)
     times = [None, *(60000.0 + draw.randrange(300) / 10 for _ in range(180))]
-    counts = {"ztf": 120, "atlas": 50, "lsst": 10}
+    counts = {"ztf": 70, "atlas": 25, "lsst": 5}
     return [
         row(survey, 1000 + number, time_mjd=draw.choice(times))
         for survey, count in counts.items()
@@ -277,7 +277,7 @@ class TestBox:
         answer = client.get("/", query_string={"q": f"{at.ra_deg} {at.dec_deg} 2"})
         assert names_on(answer) == [("ztf", real.alert_id)]
         assert f'value="{at.ra_deg:.7f},{at.dec_deg:.7f},2"' in answer.text
-        found = listed(client, "/?limit=2&q=" + quote(f"{at.ra_deg} {at.dec_deg} 180 deg"))
+        found = listed(client, "/?limit=20&q=" + quote(f"{at.ra_deg} {at.dec_deg} 180 deg"))
         assert len(found) == 60 + len(real_alerts)
 
     @pytest.mark.parametrize(

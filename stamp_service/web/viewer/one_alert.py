@@ -21,6 +21,7 @@ from stamp_service.web.viewer.links import links_elsewhere
 from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.positions import sexagesimal
 
+# The others are offered when the page is there: a long list costs a tenth of the time until then.
 _USUAL = ("gray", "gray_r", "viridis", "inferno", "magma", "cividis", "turbo", "cubehelix", "RdBu_r", "coolwarm")
 _DAY_S = 24 * 3600
 _COLORMAPS = tuple(dict.fromkeys((*_USUAL, *colormap_names())))
@@ -45,7 +46,7 @@ def alert(survey: str, alert_id: str) -> Response:
         data=data,
         said=what_is_said(question.survey, told.object_id) if told and told.object_id is not None else (),
         may_have_packets=_may(question, "packets"),
-        colormaps=_COLORMAPS,
+        colormaps=dict.fromkeys((*_USUAL, _colormap())),
         card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
 
@@ -79,6 +80,7 @@ def _data(question: Question, found: AnyAlert, summary: Summary | None) -> dict[
         "alert_id": question.alert_id,
         "row0": survey.orientation.row0,
         "colours": find_palette(_colormap()).tolist(),
+        "colormaps": _COLORMAPS,
         "kinds": _kinds(services(), found, position),
         "light_curve": light_curve(survey, record),
         "record": plain_record(record),

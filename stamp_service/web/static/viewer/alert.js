@@ -53,8 +53,7 @@ let findPalette = null;
 
 /** Colour maps come all at once, and after what is seen first. */
 async function recolour() {
-  const names = [...controls.elements.cmap.options].map((one) => one.value).filter((name) => !name.endsWith("_r"));
-  findPalette ??= fetchPalettes(`${root}/palettes.bin`, names);
+  findPalette ??= fetchPalettes(`${root}/palettes.bin`, data.colormaps.filter((name) => !name.endsWith("_r")));
   palette = (await findPalette)(style().cmap);
   schedule();
 }
@@ -245,6 +244,8 @@ for (const button of document.querySelectorAll(".copy")) button.addEventListener
 new ResizeObserver(() => isOpen && look(view)).observe(document.querySelector(".figures"));
 
 await start();
+const offered = new Set([...controls.elements.cmap.options].map((one) => one.value));
+for (const name of data.colormaps) if (!offered.has(name)) controls.elements.cmap.add(new Option(name));
 recolour();
 const chart = document.querySelector("#light-curve");
 if (chart) (await import("./light-curve.js")).showLightCurve(chart, data, root);

@@ -204,7 +204,7 @@ function press(event) {
   const card = cardAt(event.target);
   if (key === "?") keys.showModal();
   else if (!alerts) return;
-  else if (key.startsWith("Arrow") && (card || event.target === document.body || event.target.id === "main")) move(key);
+  else if (key.startsWith("Arrow")) move(key);
   else if (key === " " && event.target.matches(".card a")) mark(card, !marked.has(nameOf(card)));
   else if (key === "f") card ? saveFits(card) : tell("No alert has the focus: arrows move it");
   else if (key === "e") saveMarked();
