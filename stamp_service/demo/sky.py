@@ -249,8 +249,7 @@ def point_source(view: View, x: float, y: float) -> Image:
 
 def _offsets(camera: Camera, x: float, y: float) -> tuple[Image, Image]:
     ny, nx = camera.shape
-    rows, columns = np.ogrid[:ny, :nx]
-    return columns - x, rows - y
+    return np.arange(nx)[np.newaxis, :] - x, np.arange(ny)[:, np.newaxis] - y
 
 
 def _draw_galaxy(view: View, galaxy: Galaxy) -> Image:
