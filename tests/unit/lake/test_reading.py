@@ -89,7 +89,7 @@ def test_replicated_files_are_read_by_fragments(shared_data, surveys, tmp_path, 
     table = pq.read_table(shared_data / "lake" / REAL[name])
     path = tmp_path / "replicated.parquet"
     write(path, pa.concat_tables([table, table.slice(0, 40)]), **options)
-    rows = random.Random(1).sample(range(table.num_rows + 40), 12)
+    rows = random.Random(1).sample(range(table.num_rows + 40), 6)
     indexes = assert_all_agree(path, surveys, name, rows)
     assert [index.tier for index in indexes] == ["fragment", "page", "pyarrow", "page"]
 
