@@ -249,8 +249,8 @@ def point_source(view: View, x: float, y: float) -> Image:
 
 def _offsets(camera: Camera, x: float, y: float) -> tuple[Image, Image]:
     ny, nx = camera.shape
-    rows, columns = np.ogrid[:ny, :nx]
-    return columns - x, rows - y
+    columns, rows = np.arange(nx, dtype=np.float64), np.arange(ny, dtype=np.float64)
+    return columns[np.newaxis, :] - x, rows[:, np.newaxis] - y
 
 
 def _draw_galaxy(view: View, galaxy: Galaxy) -> Image:

@@ -11,24 +11,12 @@ from click.testing import CliRunner
 
 from stamp_service import __version__
 from stamp_service.cli import main
-from stamp_service.demo import demo_alerts, demo_schemas, fill
+from stamp_service.demo import demo_schemas
 from stamp_service.settings import Settings, environment_names
-from stamp_service.stores import LocalStore
-from stamp_service.surveys import load_surveys
+from tests.synthetic import synthetic
 
-ZTF = list(demo_alerts("ztf"))
-ATLAS = list(demo_alerts("atlas"))
-LSST = list(demo_alerts("lsst"))
+ZTF, ATLAS, LSST = map(synthetic, ("ztf", "atlas", "lsst"))
 SUPERNOVA = ZTF[2]
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """A data folder with the synthetic alerts."""
-    data = tmp_path_factory.mktemp("filled")
-    surveys = load_surveys()
-    fill(dict.fromkeys(surveys, LocalStore(data / "alerts", 2**25)), surveys, data / "schemas")
-    return data
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ from click.testing import CliRunner
 
 from stamp_service.classifiers import open_model
 from stamp_service.cli import main
-from stamp_service.demo import demo_alerts, fill
+from stamp_service.demo import fill
 from stamp_service.packets import recognise
 from stamp_service.settings import environment_names, load_settings
 from stamp_service.stores import open_local
+from tests.synthetic import synthetic
 from tests.unit.classifiers.graphs import CLASSES, linear_graph, write_model
 
-ZTF = list(demo_alerts("ztf"))[:6]
-ATLAS = next(iter(demo_alerts("atlas")))
+ZTF = synthetic("ztf")[:6]
+ATLAS = synthetic("atlas")[0]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_objects_and_times_are_looked_up_in_the_index(run, surveys):
     settings = load_settings()
     fill({"ztf": open_local(settings)}, surveys, settings.schemas_path)
     assert CliRunner().invoke(main, ["index", "rebuild"]).exit_code == 0
-    alerts = [recognise(surveys, alert.packet) for alert in demo_alerts("ztf")]
+    alerts = [recognise(surveys, alert.packet) for alert in synthetic("ztf")]
 
     def ids(*words):
         done = run(*words, "--model", "own", "--json")

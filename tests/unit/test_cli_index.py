@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from stamp_service.cli import main
-from stamp_service.demo import demo_alerts, fill
 from stamp_service.index import entry_of, open_index
 from stamp_service.packets import recognise
 from stamp_service.settings import Settings, environment_names
 from stamp_service.stores import fetch_each, open_local, open_packed, open_schemas
+from tests.synthetic import synthetic
 
-ZTF = [alert.alert_id for alert in demo_alerts("ztf")]
+ZTF = [alert.alert_id for alert in synthetic("ztf")]
 
 
 @pytest.fixture
@@ -23,14 +23,6 @@ def settings(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STAMP_DATA_DIR", str(tmp_path))
     return Settings()
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory, surveys):
-    """A data folder with the synthetic alerts in its local store, and no index."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("filled"))
-    fill(dict.fromkeys(surveys, open_local(settings)), surveys, settings.schemas_path)
-    return settings.data_dir
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from stamp_service.cli import main
 from stamp_service.demo import demo_alerts, demo_schemas
 from stamp_service.lake.local import LocalFiles
 from stamp_service.settings import environment_names
+from tests.synthetic import synthetic
 
-ZTF = list(demo_alerts("ztf"))
-LSST = list(demo_alerts("lsst"))
+ZTF, LSST = map(synthetic, ("ztf", "lsst"))
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """What the server's master process does around its workers."""
 
 import os
-import platform
-import subprocess
-import sys
 
 import pytest
 from pydantic import SecretStr
@@ -163,61 +160,3 @@ def test_a_metrics_folder_that_cannot_be_made_is_named(environment, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"^prometheus_multiproc_dir: "):
         prepare_metrics_dir(tmp_path / "file" / "metrics")
-
-
-def test_a_temporary_metrics_folder_goes_with_the_process_that_made_it(tmp_path):
-    code = (
-        "import os, sys\n"
-        "from stamp_service.server import prepare_metrics_dir\n"
-        "folder = prepare_metrics_dir(None)\n"
-        "child = os.fork()\n"
-        "if child == 0: sys.exit(0)\n"
-        "os.waitpid(child, 0)\n"
-        "print(folder.is_dir(), folder)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PATH": "", "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    there, _, folder = done.stdout.strip().partition(" ")
-    assert there == "True", "a worker that ends must leave it"
-    assert folder.startswith(str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
-ARENAS = """
-import ctypes, sys, threading
-from stamp_service.server import limit_arenas
-if sys.argv[1] == "limited":
-    limit_arenas()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
-all_at_once = threading.Barrier(12)
-def allocate():
-    all_at_once.wait()
-    for _ in range(100):
-        libc.malloc(2000)
-    all_at_once.wait()
-threads = [threading.Thread(target=allocate) for _ in range(12)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-output = ctypes.c_void_p(libc.fdopen(1, b"w"))
-libc.malloc_info(0, output)
-libc.fflush(output)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
-def test_threads_share_two_arenas():
-    def arenas(how):
-        command = [sys.executable, "-c", ARENAS, how]
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-        return told.count("<heap nr=")
-
-    assert arenas("limited") <= 2 < arenas("unlimited")

@@ -24,6 +24,16 @@ def packets(shared_data: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
+@pytest.fixture(scope="session")
+def some_packets(packets: list[bytes], surveys: Surveys) -> list[bytes]:
+    """Three of each survey and version of its schema."""
+    kinds: dict[Any, list[bytes]] = {}
+    for packet in packets:
+        alert = recognise(surveys, packet)
+        kinds.setdefault((alert.survey.name, str(alert.packet.get("schemavsn"))), []).append(packet)
+    return [packet for kind in kinds.values() for packet in kind[:3]]
+
+
 @pytest.fixture
 def ingest_all(surveys: Surveys) -> Callable[..., list[Any]]:
     """Put packets into the tables of a file."""

@@ -71,11 +71,11 @@ def test_what_is_compared_can_differ(packets):
     assert differences(truth, truth) == []
 
 
-def test_twice_is_once(packets, ingest_all, tmp_path):
-    path, packets = tmp_path / "stamps.duckdb", packets[::4]
-    ingest_all(path, packets)
+def test_twice_is_once(some_packets, ingest_all, tmp_path):
+    path = tmp_path / "stamps.duckdb"
+    ingest_all(path, some_packets)
     before = rows_of(path, "ztf")
-    assert states(ingest_all(path, packets[::-1], size=40)) == {"present": len(packets)}
+    assert states(ingest_all(path, some_packets[::-1], size=40)) == {"present": len(some_packets)}
     assert repr(rows_of(path, "ztf")) == repr(before)
 
 
@@ -84,8 +84,8 @@ def test_an_alert_that_is_in_a_batch_twice_is_added_once(packets, ingest_all, tm
     assert [outcome.state for outcome in outcomes] == ["added", "added", "present"]
 
 
-def test_history_and_cutouts_are_there_by_choice_and_are_filled_in_later(packets, ingest_all, tmp_path):
-    path, packets = tmp_path / "stamps.duckdb", packets[::4]
+def test_history_and_cutouts_are_there_by_choice_and_are_filled_in_later(some_packets, ingest_all, tmp_path):
+    path, packets = tmp_path / "stamps.duckdb", some_packets
     ingest_all(path, packets, Columns(history=False))
     columns = set(next(iter(rows_of(path, "ztf").values()))) | set(next(iter(rows_of(path, "lsst").values())))
     assert not columns & (HISTORY | {"cutoutScience", "cutoutDifference"})
@@ -102,10 +102,10 @@ def test_history_and_cutouts_are_there_by_choice_and_are_filled_in_later(packets
         )
 
 
-def test_a_table_grows_with_its_surveys_schema(packets, surveys, ingest_all, tmp_path):
+def test_a_table_grows_with_its_surveys_schema(some_packets, surveys, ingest_all, tmp_path):
     path = tmp_path / "stamps.duckdb"
     versions: dict[str, list[bytes]] = {}
-    for packet in packets:
+    for packet in some_packets:
         alert = recognise(surveys, packet)
         if alert.survey.name == "ztf":
             versions.setdefault(str(alert.packet.get("schemavsn")), []).append(packet)

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 from astropy.io import fits
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,7 +14,7 @@ from stamp_service.images import gunzip_cutout
 from stamp_service.images.fits import decode_any, decode_plain
 
 MANY = 1 << 22
-FIXTURES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FIXTURES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 BASIC = ["SIMPLE  = T", "BITPIX  = -32", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 2"]
 PIXELS = np.arange(6, dtype=">f4").reshape(2, 3)
@@ -95,6 +95,8 @@ def test_the_direct_path_equals_astropys(make_fits, astropy_decode, bits, cards,
 def test_any_type_and_scale_equals_astropys(
     decode, write_cards, astropy_decode, data, bitpix, bscale, bzero, blank, extension
 ):
+    # Signed bytes of which one means no data are more than astropy itself can read.
+    assume(not (bitpix == 8 and bzero == -128 and bscale in {None, 1} and blank))
     letter, size = ("f" if bitpix < 0 else "u" if bitpix == 8 else "i"), abs(bitpix) // 8
     shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
     stored = data.draw(hnp.arrays(np.dtype(f">{letter}{size}"), shape))

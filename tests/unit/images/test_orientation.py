@@ -98,8 +98,9 @@ def test_real_atlas_stamps_have_north_up_and_east_left(real_cutouts):
     for real in found:
         header = dict(real.stamp.header)
         check_north(header, real.stamp.pixels.shape, real.survey, within_deg=1)
-        # A turn by less than a degree moves no pixel of a stamp; of a larger image it does.
-        check_north(header, (401, 401), real.survey, within_deg=0.2)
+    # A turn by less than a degree moves no pixel of a stamp; of a larger image it does.
+    for real in found[::3]:
+        check_north(dict(real.stamp.header), (401, 401), real.survey, within_deg=0.2)
 
 
 def test_atlas_pa_is_the_position_angle_of_the_rows_axis(real_cutouts, surveys):

@@ -375,7 +375,7 @@ class TestLakes:
 
         with ThreadPoolExecutor(4) as pool:
             readers = [pool.submit(keep_reading, seed) for seed in range(4)]
-            for version in range(1, 8):
+            for version in range(1, 5):
                 house.write("a.parquet", *(Row(number, text=str(version)) for number in range(1, 30)))
                 time.sleep(0.05)
                 house.add()

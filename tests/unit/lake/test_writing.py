@@ -2,10 +2,6 @@
 
 import io
 import math
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC
@@ -16,13 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.time import Time
 
-from stamp_service.demo import demo_alerts
 from stamp_service.errors import PacketCorrupt, StoreUnavailable
 from stamp_service.lake.building import build_index
 from stamp_service.lake.local import LocalFiles
 from stamp_service.lake.reading import read_cutouts
 from stamp_service.lake.writing import AlertRef, write_lake
-from stamp_service.packets import assemble_schema, open_alert, recognise
+from stamp_service.packets import assemble_schema, recognise
 from stamp_service.surveys import Surveys
 
 FOLDERS = {"ztf": ["ztf", "ztf_snappy"], "atlas": ["atlas"], "lsst": ["lsst", "lsst_elasticc"]}
@@ -123,12 +118,19 @@ def written(alerts, surveys, schemas, tmp_path_factory):
     return roots
 
 
+@pytest.fixture(scope="module")
+def rows_of(written):
+    """The rows of each file of each of these lakes."""
+    return {
+        name: {path: table.to_pylist() for path, table in read_lake(root).items()}
+        for name, root in written.items()
+    }
+
+
 @pytest.mark.parametrize("name", FOLDERS)
-def test_every_row_is_its_packet_field_for_field(name, alerts, surveys, written):
-    rows = {}
-    for table in read_lake(written[name]).values():
-        for row in table.to_pylist():
-            rows[str(dig(row, surveys[name].alert_id.fields))] = row
+def test_every_row_is_its_packet_field_for_field(name, alerts, surveys, rows_of):
+    found = [row for rows in rows_of[name].values() for row in rows]
+    rows = {str(dig(row, surveys[name].alert_id.fields)): row for row in found}
     assert rows.keys() == alerts[name].keys()
     assert len(rows) == {"ztf": 108, "atlas": 10, "lsst": 11}[name]
     for alert_id, alert in alerts[name].items():
@@ -136,10 +138,10 @@ def test_every_row_is_its_packet_field_for_field(name, alerts, surveys, written)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_day_has_its_folder_as_fink_names_it(name, surveys, written):
+def test_a_day_has_its_folder_as_fink_names_it(name, surveys, rows_of):
     survey = surveys[name]
-    for path, table in read_lake(written[name]).items():
-        for row in table.to_pylist():
+    for path, rows in rows_of[name].items():
+        for row in rows:
             time_of = Time(dig(row, survey.time.fields), format=survey.time.format).to_datetime(timezone=UTC)
             assert path.startswith(f"{time_of:year=%Y/month=%m/day=%d}/part-")
 
@@ -161,9 +163,8 @@ def test_rows_are_sorted_by_object_and_time(name, alerts, surveys, schemas, tmp_
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_files_hold_as_many_rows_as_they_may(name, written):
-    sizes = [table.num_rows for table in read_lake(written[name]).values()]
-    assert max(sizes) <= 5
+def test_files_hold_as_many_rows_as_they_may(name, rows_of):
+    assert max(map(len, rows_of[name].values())) <= 5
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -386,47 +387,3 @@ def test_a_value_beyond_its_type_keeps_nobody_else_out(surveys, tmp_path):
     (path,) = write_lake(LocalFiles(tmp_path), refs, surveys["atlas"], report=reports)
     assert pq.read_table(tmp_path / path, partitioning=None)["n"].to_pylist() == [1, 3]
     assert reports.states["2"] == ["refused"]
-
-
-KILLED = """
-import sys
-from functools import partial
-from pathlib import Path
-from stamp_service.demo import demo_alerts
-from stamp_service.lake.local import LocalFiles
-from stamp_service.lake.writing import AlertRef, write_lake
-from stamp_service.packets import open_alert
-from stamp_service.surveys import load_surveys
-survey = load_surveys()["ztf"]
-demo = demo_alerts("ztf")
-refs = [AlertRef.of(open_alert(survey, a.alert_id, a.packet), partial(bytes, a.packet)) for a in demo]
-for path in write_lake(LocalFiles(Path(sys.argv[1])), refs, survey, rows_per_file=1):
-    print(path, flush=True)
-"""
-
-
-def test_a_kill_in_the_middle_leaves_nothing_half_and_the_next_run_goes_on(surveys, tmp_path):
-    root = tmp_path / "lake"
-    root.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(root)],
-        stdout=subprocess.PIPE,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-    )
-    assert process.stdout is not None
-    first = [process.stdout.readline() for _ in range(3)]
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
-    assert all(first)
-    left = read_lake(root)
-    assert len(left) >= 3
-    survey = surveys["ztf"]
-    demo = list(demo_alerts("ztf"))
-    refs = [AlertRef.of(open_alert(survey, a.alert_id, a.packet), partial(bytes, a.packet)) for a in demo]
-    reports = Reports()
-    list(write_lake(LocalFiles(root), refs, survey, rows_per_file=1, report=reports))
-    states = Counter(state for states in reports.states.values() for state in states)
-    assert states["present"] == len(left)
-    assert states.total() == len(demo)
-    rows = [row["candid"] for table in read_lake(root).values() for row in table.to_pylist()]
-    assert sorted(map(str, rows)) == sorted(alert.alert_id for alert in demo)

@@ -1,8 +1,6 @@
 """Values that every process makes for itself."""
 
 import gc
-import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -44,24 +42,6 @@ def test_a_failure_is_not_kept():
         assert value() == "made"
     else:
         raise AssertionError
-
-
-FORK = """
-import os
-from stamp_service.remote.processes import PerProcess
-value = PerProcess(os.getpid)
-assert value() == os.getpid()
-with value._lock:
-    child = os.fork()
-    if child == 0:
-        os._exit(7 if value() == os.getpid() and value.take() == os.getpid() else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-assert value() == os.getpid()
-"""
-
-
-def test_made_anew_in_a_process_that_was_forked_while_its_lock_was_held():
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=30)
 
 
 def test_is_not_kept_alive():

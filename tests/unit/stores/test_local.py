@@ -1,13 +1,9 @@
 """The local directory: layout, durability, races between threads and processes, faults of the disk."""
 
-import json
 import os
 import re
 import stat
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -188,42 +184,7 @@ class TestFaults:
             store.get(surveys["ztf"], "1")
 
 
-RACE = """
-import json, sys, time
-from pathlib import Path
-from stamp_service.errors import PacketConflict
-from stamp_service.stores import LocalStore
-from stamp_service.surveys import load_surveys
-root, own, start = Path(sys.argv[1]), sys.argv[2].encode(), float(sys.argv[3])
-store, ztf = LocalStore(root, 1000), load_surveys()["ztf"]
-time.sleep(max(0.0, start - time.time()))
-outcomes = []
-for number in range(60):
-    try:
-        outcomes.append(store.put(ztf, str(1000 + number), own))
-    except PacketConflict:
-        outcomes.append("conflict")
-print(json.dumps(outcomes))
-"""
-
-
 class TestConcurrency:
-    def test_of_two_processes_exactly_one_wins_each_alert(self, store, root, surveys):
-        start = str(time.time() + 1.5)
-        names = ["first", "second", "third"]
-        processes = [
-            subprocess.Popen([sys.executable, "-c", RACE, root, name, start], stdout=subprocess.PIPE)
-            for name in names
-        ]
-        outcomes = {
-            name: json.loads(p.communicate(timeout=60)[0]) for name, p in zip(names, processes, strict=True)
-        }
-        for number in range(60):
-            winners = [name for name in names if outcomes[name][number] is True]
-            assert len(winners) == 1
-            assert [outcomes[name][number] for name in names if name not in winners] == ["conflict"] * 2
-            assert store.get(surveys["ztf"], str(1000 + number)) == winners[0].encode()
-
     def test_a_reader_sees_all_of_a_packet_or_none(self, store, surveys):
         packet = bytes(range(256)) * 300
         seen, done = [], threading.Event()
@@ -245,27 +206,6 @@ class TestConcurrency:
             done.set()
             reader.join()
         assert set(seen) <= {packet}
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from stamp_service.stores import LocalStore
-from stamp_service.surveys import load_surveys
-store, ztf = LocalStore(Path(sys.argv[1]), 1000), load_surveys()["ztf"]
-for number in range(20):
-    store.put(ztf, str(1000 + number), b"packet")
-    print(number, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_was_acknowledged_is_there_after_a_kill(store, root, surveys):
-    done = subprocess.run([sys.executable, "-c", KILLED, root], capture_output=True, timeout=60, check=False)
-    acknowledged = done.stdout.split()
-    assert len(acknowledged) == 20
-    for number in range(20):
-        assert store.get(surveys["ztf"], str(1000 + number)) == b"packet"
 
 
 def test_a_packet_is_flushed_before_it_gets_its_name_and_the_folder_after(store, root, surveys, monkeypatch):

@@ -20,7 +20,7 @@ angle = st.floats(-2e-3, 2e-3)
     st.lists(st.tuples(angle, angle), min_size=1, max_size=8),
     st.floats(0.1, 20),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_it_is_brute_force_anywhere(centre, offsets, others, radius_arcsec):
     def around(offsets):
         ra, dec = (np.array(centre)[:, None] + np.array(offsets).T).tolist()

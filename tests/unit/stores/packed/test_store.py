@@ -1,7 +1,5 @@
 """The packed store in a local folder: its contract, its layout, and every real alert."""
 
-import subprocess
-import sys
 from collections import Counter
 
 import fastavro
@@ -10,7 +8,7 @@ import pytest
 from stamp_service.errors import AlertNotFound, PacketConflict, TooLarge
 from stamp_service.packets import Packet
 from stamp_service.stores.packed import PackedAlert, PackedStore
-from tests.contracts.packed import FIRST_ID, packet_of, packs_of, put_numbers, spooled, stored_once
+from tests.contracts.packed import FIRST_ID, packet_of, packs_of, put_numbers, spooled
 from tests.contracts.store import MAX_PACKET_BYTES, StoreContract
 
 
@@ -181,29 +179,3 @@ def test_stores_of_different_codecs_read_each_others_packs(open_packed, surveys)
     for store in (first, second, PackedStore(first._folder, schemas=None, max_packet_bytes=10_000)):
         for number in range(8):
             assert store.get(surveys["ztf"], str(FIRST_ID + number)) == packet_of(number)
-
-
-FORKS = """
-import os, sys
-from pathlib import Path
-from stamp_service.stores.packed import PackedStore
-from stamp_service.surveys import load_surveys
-survey = load_surveys()["ztf"]
-store = PackedStore(Path(sys.argv[1]), schemas=None, max_packet_bytes=1000, pack_bytes=1)
-store.put(survey, "1", b"of the parent")
-child = os.fork()
-if child == 0:
-    assert store.get(survey, "1") == b"of the parent"
-    assert store.put(survey, "2", b"of the child")
-    store.close()
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-assert store.get(survey, "2") == b"of the child"
-store.close()
-"""
-
-
-def test_works_in_processes_that_were_forked_from_one_that_uses_it(folder):
-    subprocess.run([sys.executable, "-c", FORKS, str(folder)], check=True, timeout=30)
-    # One of the packs may still be in the spool, if both wanted to take theirs to its place at the same time.
-    assert stored_once(folder) == {"1", "2"}
