@@ -141,6 +141,8 @@ def _label(source: Path | BinaryIO) -> str:
 
 def _printable(name: str) -> str:
     """Keep what steers a terminal out of messages."""
+    if name.isprintable():
+        return name
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 

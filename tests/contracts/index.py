@@ -180,7 +180,7 @@ class IndexContract:
         centres = list(product([0.0, 359.9999, 180.0], [0.0, 89.999, -90.0, 45.0]))
         # A survey for each centre, so that all of them fit into one database.
         around = {
-            f"survey {number}": [near(centre, radius_arcsec, chance, one) for one in range(300)]
+            f"survey {number}": [near(centre, radius_arcsec, chance, one) for one in range(150)]
             for number, centre in enumerate(centres)
         }
         index.add(
@@ -196,7 +196,7 @@ class IndexContract:
             }
             found = pages(index, 40, survey, cone=Cone(ra_deg, dec_deg, radius_arcsec))
             assert {one.alert_id for one in found} == inside
-            assert 10 < len(inside) < 300
+            assert 10 < len(inside) < 150
 
     @pytest.mark.parametrize(
         ("near_rows", "window_rows"), [(1000, 1), (0, 1), (0, 7), (0, 100), (0, 1000)], ids=str

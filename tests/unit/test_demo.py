@@ -329,7 +329,7 @@ def test_a_store_is_filled_once(surveys, tmp_path):
     store = MemoryStore()
     stores = dict.fromkeys(surveys, store)
     assert fill(stores, surveys, tmp_path / "schemas") == len(EVERYTHING)
-    assert fill(stores, surveys, tmp_path / "schemas") == 0
+    assert fill({"lsst": store}, surveys, tmp_path / "schemas") == 0
     for alert in EVERYTHING:
         assert store.get(surveys[alert.survey], alert.alert_id) == alert.packet
     assert {file.name for file in (tmp_path / "schemas").iterdir()} == set(demo_schemas())

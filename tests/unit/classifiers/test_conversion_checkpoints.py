@@ -60,7 +60,7 @@ def test_real_checkpoints_are_read(shared_data):
     assert read["network/dense_2_12/dense_2_12/kernel"].shape == (90, 64)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0, len(INDEX) - 1), st.integers(0, 7))
 def test_a_flipped_bit_in_the_index_is_noticed(at, bit):
     with pytest.raises(ConfigurationError):

@@ -22,7 +22,7 @@ PICTURES = hnp.arrays(
 
 @pytest.mark.filterwarnings("ignore:nan_treatment=:astropy.utils.exceptions.AstropyUserWarning")
 @given(picture=PICTURES, kernel=st.sampled_from(sorted(ASTROPY)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_pictures_are_astropys(picture, kernel):
     expected = convolution.convolve(picture.astype(np.float64), ASTROPY[kernel], boundary="extend")
     smoothed = convolve(picture, kernel)

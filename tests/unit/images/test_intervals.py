@@ -84,7 +84,7 @@ def test_percentiles():
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 40), elements=NUMBERS))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_median_is_numpys(values):
     assert median(values) == pytest.approx(float(np.median(values.astype(np.float64))), rel=1e-6, abs=1e-30)
 
@@ -93,7 +93,7 @@ def test_median_is_numpys(values):
     pixels=hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=NUMBERS),
     interval=st.sampled_from(INTERVALS),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_limits_are_in_order_and_within_the_data(pixels, interval):
     limits = find_limits(pixels, None, interval)
     if limits is None:
