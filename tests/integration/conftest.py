@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ import boto3
 import pytest
 
 from stamp_service.demo import demo_alerts
+from stamp_service.index import open_index
 from stamp_service.packets import recognise
+from stamp_service.resolver import Resolver
 from stamp_service.settings import Settings
-from stamp_service.stores import import_schemas
-from stamp_service.web import create_app
+from stamp_service.stores import import_schemas, open_schemas, open_stores
+from stamp_service.surveys import load_surveys
 from tests.conftest import SHARED_DATA
 from tests.integration.services.archived import Packets
 from tests.integration.services.archiving import Archiving
@@ -165,12 +168,13 @@ def show_real(
     shared_data: Path,
 ) -> Iterator[Callable[[str], str]]:
     """Put a real alert into its store, and say where its page is."""
-    here = create_app(viewer_settings).extensions["stamp_service"]
+    surveys = load_surveys()
+    schemas = open_schemas(viewer_settings)
+    with closing(Resolver(open_stores(viewer_settings, surveys), index=open_index(viewer_settings))) as resolver:
 
-    def show(file: str) -> str:
-        alert = recognise(here.surveys, (shared_data / "alerts" / file).read_bytes(), here.schemas)
-        here.resolver.put(alert)
-        return f"/alert/{alert.survey.name}/{alert.alert_id}"
+        def show(file: str) -> str:
+            alert = recognise(surveys, (shared_data / "alerts" / file).read_bytes(), schemas)
+            resolver.put(alert)
+            return f"/alert/{alert.survey.name}/{alert.alert_id}"
 
-    yield show
-    here.resolver.close()
+        yield show
