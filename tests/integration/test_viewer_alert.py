@@ -348,7 +348,7 @@ def test_a_point_of_the_light_curve_opens_its_alert(page):
     over = page.locator("#light-curve .u-over")
     over.scroll_into_view_if_needed()
     page.click("#light-curve summary")
-    assert page.locator("#light-curve tbody tr").count() > 3
+    page.locator("#light-curve tbody tr").nth(3).wait_for()  # rows are made once the browser says that it is open
     link = page.locator("#light-curve tbody a").first
     wanted = link.inner_text()
     time = link.locator("xpath=ancestor::tr/td[1]").inner_text()
