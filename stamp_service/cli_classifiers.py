@@ -28,6 +28,7 @@ from stamp_service.settings import Settings, load_settings
 from stamp_service.sources import open_sources as open_stores_and_lakes
 from stamp_service.stores import SchemaSource, open_schemas
 from stamp_service.surveys import Survey, Surveys, load_surveys
+from stamp_service.times import MJD_EPOCH
 
 Form = Literal["table", "json", "csv"]
 
@@ -36,7 +37,6 @@ _BATCH = 256
 _PAGE = 1000
 # Stores answer slowly, so several packets are on their way at once.
 _THREADS = 8
-_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 @click.group()
@@ -128,7 +128,7 @@ def _mjd(text: str | None) -> float | None:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise RequestError(f"{text} is neither a date nor an MJD") from None
-    return (time.replace(tzinfo=time.tzinfo or UTC) - _MJD_EPOCH) / timedelta(days=1)
+    return (time.replace(tzinfo=time.tzinfo or UTC) - MJD_EPOCH) / timedelta(days=1)
 
 
 def _from_sources(house: _House, words: Sequence[str]) -> tuple[Iterator[AnyAlert], int | None]:

@@ -16,6 +16,7 @@ from stamp_service.demo.schemas import RECORDS, blank_record, nested_schema
 from stamp_service.demo.sky import Camera, Exposure, View, expose
 from stamp_service.images import gzip_cutout
 from stamp_service.packets import write_ocf
+from stamp_service.times import MJD_EPOCH_JD
 
 CAMERA = Camera(
     shape=(63, 63),
@@ -36,7 +37,6 @@ CAMERA = Camera(
 _SCHEMA = nested_schema("ztf.alert")
 _HISTORY_FIELDS = [field["name"] for field in RECORDS["ztf.alert.prv_candidate"]["fields"]]
 _HISTORY_D = 30.0
-_JD_OF_MJD = 2_400_000.5
 # The survey counts its nights from 1 January 2017.
 _NIGHT_ZERO_JD = 2_457_754.5
 _FIRST_NAME = "demoaaa"
@@ -55,7 +55,7 @@ class _Epoch:
 
     @property
     def jd(self) -> float:
-        return round(self.mjd + _JD_OF_MJD, 7)
+        return round(self.mjd + MJD_EPOCH_JD, 7)
 
     def record(self, rng: Generator) -> dict[str, Any]:
         """Fill the fields that say which exposure it was: the same for detections and limits."""

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from stamp_service.lake.files import FileChanged, Filesystem
 from stamp_service.packets import MAX_PACKET_BYTES, Alert, SchemaLookup, open_alert
 from stamp_service.packets.bounded import Bounded
 from stamp_service.surveys import Survey
+from stamp_service.times import MJD_EPOCH
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +37,6 @@ _PAGE_BYTES = 64 * 1024
 _MAX_SCHEMAS = 64
 # Part of the files' names: to be raised when what is written for the same alerts changes.
 _LAYOUT = b"1"
-_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 State = Literal["written", "present", "refused"]
 
@@ -195,7 +195,7 @@ def _folder(time_mjd: float | None) -> str | None:
     if time_mjd is None:
         return None
     try:
-        day = _MJD_EPOCH + timedelta(days=time_mjd)
+        day = MJD_EPOCH + timedelta(days=time_mjd)
     except OverflowError:
         return None
     return f"year={day.year:04}/month={day.month:02}/day={day.day:02}"

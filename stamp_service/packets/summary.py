@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stamp_service.surveys import Survey
+from stamp_service.times import MJD_EPOCH_JD
 
 # Modified Julian date 0, as a Julian date.
-_MJD_EPOCH_JD = 2400000.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def mjd_of(survey: Survey, time: object) -> float | None:
         Modified Julian date; None if it is no number.
     """
     found = _number(time)
-    return found - _MJD_EPOCH_JD if found is not None and survey.time.format == "jd" else found
+    return found - MJD_EPOCH_JD if found is not None and survey.time.format == "jd" else found
 
 
 def band_name(survey: Survey, band: object) -> str | None:

@@ -21,10 +21,10 @@ from stamp_service.steps.reading import read_each
 from stamp_service.steps.result_topic import ResultTopic
 from stamp_service.stores import open_schemas
 from stamp_service.surveys import Surveys
+from stamp_service.times import MJD_EPOCH_JD
 
 # Longest wait for the database; the batch is tried again after that.
 _DATABASE_S = 30.0
-_MJD_EPOCH_JD = 2400000.5
 _LARGEST_INTEGER = 2**31 - 1
 
 
@@ -163,7 +163,7 @@ def _object_of(alert: Alert) -> NewObject:
         return value
 
     def mjd(name: str) -> float:
-        return number(name) - _MJD_EPOCH_JD
+        return number(name) - MJD_EPOCH_JD
 
     if alert.object_id is None:
         raise PacketCorrupt(f"alert {alert.alert_id} is of no object")

@@ -8,9 +8,9 @@ from stamp_service.classifiers import ClassifiableAlert
 from stamp_service.errors import PacketCorrupt
 from stamp_service.packets import Alert, Packet, SchemaLookup, id_text
 from stamp_service.surveys import Kind, Survey, Surveys
+from stamp_service.times import MJD_EPOCH_JD
 
 # Modified Julian date 0, as a Julian date.
-_MJD_EPOCH_JD = 2400000.5
 _STAMPS = "stamps"
 _KINDS: tuple[Kind, ...] = ("science", "template", "difference")
 # What the pipeline calls by a name of its own, and no survey's definition says: the magnitude's error.
@@ -109,7 +109,7 @@ class PipelineAlert:
         values: dict[str, object] = {
             survey.alert_id.fields[0]: self.alert_id,
             survey.object_id.fields[0]: message.get("oid"),
-            survey.time.fields[0]: time + _MJD_EPOCH_JD if survey.time.format == "jd" else time,
+            survey.time.fields[0]: time + MJD_EPOCH_JD if survey.time.format == "jd" else time,
             survey.position.ra[0]: message.get("ra"),
             survey.position.dec[0]: message.get("dec"),
             survey.band.fields[0]: _band(survey, message.get("fid")),

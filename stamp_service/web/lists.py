@@ -15,6 +15,7 @@ from stamp_service.errors import RequestError
 from stamp_service.index import Cone, IndexedAlert
 from stamp_service.packets import Summary
 from stamp_service.surveys import Kind, Survey
+from stamp_service.times import MJD_EPOCH
 from stamp_service.web.openapi import Operation, describe
 from stamp_service.web.records import write_json
 from stamp_service.web.services import services
@@ -23,7 +24,6 @@ blueprint = Blueprint("lists", __name__, url_prefix="/v1")
 
 # Unlike alerts, lists grow.
 _MAX_AGE_S = 5
-_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 # Later ones are Julian dates, or years, months and days in a row.
 _LAST_MJD = 1_000_000
 _NUMBER = r"[0-9]{1,%d}(\.[0-9]{0,15})?"
@@ -185,7 +185,7 @@ def _iso_mjd(text: str) -> float:
     try:
         # A plus sign in an address is a space.
         time = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _MJD_EPOCH).total_seconds() / 86400
+        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - MJD_EPOCH).total_seconds() / 86400
     except (ValueError, OverflowError):
         return math.nan
 

@@ -9,7 +9,7 @@ PACKAGE = "stamp_service"
 
 # From the ground up. A room may import its own modules and the rooms of lower layers: not its neighbours.
 LAYERS = (
-    {"__init__", "errors", "logs", "step_settings"},
+    {"__init__", "errors", "logs", "step_settings", "times"},
     {"extras", "settings", "surveys"},
     {"packets", "images", "remote"},
     {"stores", "lake", "index", "probabilities"},

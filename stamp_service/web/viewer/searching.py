@@ -8,7 +8,7 @@ place, the template, and the stamps of a page come as one contact sheet, whose a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,6 +20,7 @@ from stamp_service.errors import AccessDenied, RequestError, StoreUnavailable, U
 from stamp_service.index import Cone, IndexedAlert
 from stamp_service.surveys import Permission, Survey
 from stamp_service.surveys.definition import MAX_ID_LENGTH
+from stamp_service.times import MJD_EPOCH
 from stamp_service.web.lists import read_mjd
 from stamp_service.web.openapi import parse, read_query
 from stamp_service.web.probabilities import best_classes
@@ -29,7 +30,6 @@ from stamp_service.web.viewer.newest import Classes, Listing, Wanted, list_newes
 from stamp_service.web.viewer.pages import blueprint, page
 from stamp_service.web.viewer.understanding import LONGEST_TEXT, NamedThing, possible_names, read_place
 
-_MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 _FILTERS = ("survey", "since", "until", "cone", "object", "class", "real_bogus")
 
 
@@ -276,7 +276,7 @@ def _card(alert: IndexedAlert, classes: Classes) -> dict[str, Any]:
 def _date(time_mjd: float | None) -> str | None:
     """Write a time as a date; None where there is none that anybody could read."""
     try:
-        return None if time_mjd is None else f"{_MJD_EPOCH + timedelta(days=time_mjd):%Y-%m-%d %H:%M}"
+        return None if time_mjd is None else f"{MJD_EPOCH + timedelta(days=time_mjd):%Y-%m-%d %H:%M}"
     except (OverflowError, ValueError):
         return None
 
