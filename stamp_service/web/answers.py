@@ -14,6 +14,7 @@ from flask import Response, g, has_request_context, request
 from werkzeug.datastructures import Headers
 
 from stamp_service import __version__
+from stamp_service.errors import AccessDenied, Unauthenticated
 from stamp_service.lake.side_index import Tier
 from stamp_service.surveys import Permission, Survey
 from stamp_service.web.metrics import Metrics
@@ -126,6 +127,28 @@ def ask(
     checked_object = found.check_object_id(object_id, names.object_id) if object_id else None
     public = here.access.check(found, permission, request.headers.get("Authorization"))
     return Question(found, checked_id, checked_object, public)
+
+
+def is_allowed(survey: Survey, permission: Permission) -> bool:
+    """Say whether the reader may have something; for pages that leave out the rest.
+
+    Parameters
+    ----------
+    survey : Survey
+        The survey asked about.
+    permission : str
+        `stamps`, `metadata` or `packets`.
+
+    Returns
+    -------
+    bool
+        True if neither a token is missing nor the one that came too weak.
+    """
+    try:
+        services().access.check(survey, permission, request.headers.get("Authorization"))
+    except (Unauthenticated, AccessDenied):
+        return False
+    return True
 
 
 def note_lake_read(metrics: Metrics, tier: Tier, seconds: float) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Response, request
 
-from stamp_service.errors import AccessDenied, StampServiceError, Unauthenticated
+from stamp_service.errors import StampServiceError
 from stamp_service.images import Stamp, colormap_names, find_palette, find_tangent
 from stamp_service.packets import Summary, light_curve
 from stamp_service.resolver import AnyAlert
 from stamp_service.surveys import Kind, Survey
-from stamp_service.web.answers import Question, ask
+from stamp_service.web.answers import Question, ask, is_allowed
 from stamp_service.web.forms import stamp_of
 from stamp_service.web.records import plain_record
 from stamp_service.web.services import Services, services
@@ -32,7 +32,7 @@ def alert(survey: str, alert_id: str) -> Response:
     """Answer with the page; what a reader may not have is left out."""
     question = ask(survey, alert_id, "stamps")
     found = services().resolver.alert(question.survey, question.alert_id)
-    told = found if _may(question, "metadata") else None
+    told = found if is_allowed(question.survey, "metadata") else None
     summary = told.summary() if told else None
     data = _data(question, found, summary)
     return page(
@@ -45,7 +45,7 @@ def alert(survey: str, alert_id: str) -> Response:
         links=links_elsewhere(question.survey, told.object_id, summary) if told and summary else {},
         data=data,
         said=what_is_said(question.survey, told.object_id) if told and told.object_id is not None else (),
-        may_have_packets=_may(question, "packets"),
+        may_have_packets=is_allowed(question.survey, "packets"),
         colormaps=dict.fromkeys((*_USUAL, _colormap())),
         card=alert_card(question, found, request.host_url.rstrip("/"), request.args),
     )
@@ -58,14 +58,6 @@ def palettes() -> Response:
     response = Response(colours, mimetype="application/octet-stream")
     response.headers["Cache-Control"] = f"public, max-age={_DAY_S}"
     return response
-
-
-def _may(question: Question, permission: Any) -> bool:  # noqa: ANN401 - one of the permissions
-    try:
-        services().access.check(question.survey, permission, request.headers.get("Authorization"))
-    except (Unauthenticated, AccessDenied):
-        return False
-    return True
 
 
 def _data(question: Question, found: AnyAlert, summary: Summary | None) -> dict[str, Any]:

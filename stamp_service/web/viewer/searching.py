@@ -12,15 +12,16 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import redirect, request, url_for
+from flask import redirect, url_for
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response
 
-from stamp_service.errors import AccessDenied, RequestError, StoreUnavailable, Unauthenticated
+from stamp_service.errors import RequestError, StoreUnavailable
 from stamp_service.index import Cone, IndexedAlert
-from stamp_service.surveys import Permission, Survey
+from stamp_service.surveys import Survey
 from stamp_service.surveys.definition import MAX_ID_LENGTH
 from stamp_service.times import MJD_EPOCH
+from stamp_service.web.answers import is_allowed
 from stamp_service.web.lists import read_mjd
 from stamp_service.web.openapi import parse, read_query
 from stamp_service.web.probabilities import best_classes
@@ -113,20 +114,12 @@ def search() -> Response:
 
 def _may_read(survey: Survey) -> bool:
     """Say whether alerts may be listed: a list tells what they measured, and shows their stamps."""
-    return _may(survey, "metadata") and _may(survey, "stamps")
+    return is_allowed(survey, "metadata") and is_allowed(survey, "stamps")
 
 
 def _may_open(thing: NamedThing) -> bool:
     """Say whether a page may be told of: an alert's is shown, with less on it, for its stamps alone."""
-    return _may(thing.survey, "stamps") if thing.what == "alert" else _may_read(thing.survey)
-
-
-def _may(survey: Survey, permission: Permission) -> bool:
-    try:
-        services().access.check(survey, permission, request.headers.get("Authorization"))
-    except (Unauthenticated, AccessDenied):
-        return False
-    return True
+    return is_allowed(thing.survey, "stamps") if thing.what == "alert" else _may_read(thing.survey)
 
 
 def _wanted(filters: Filters, readable: Sequence[Survey]) -> Wanted:
